@@ -1,0 +1,77 @@
+# `make` sets everything up from a bare python3 (3.11 or 3.12) and lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KEDRO := $(BIN)/kedro
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow coverage lint format viz ui bench-batch bench-start bench-materialize sample lock clean
+
+help: $(STAMP) ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment .venv with the pinned packages
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo 'Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+run: $(STAMP) ## train, materialize, score the sample request, plot, and print the result
+	$(KEDRO) run --pipelines training
+	$(KEDRO) run --pipelines materialize
+	$(KEDRO) run --pipelines batch
+	$(KEDRO) run --pipelines reporting
+	@$(BIN)/python -c "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
+
+test: $(STAMP) ## run the tests but the slow ones
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: $(STAMP) ## run the slow tests
+	$(BIN)/pytest -m slow
+
+coverage: $(STAMP) ## run the tests and require complete branch coverage of the core
+	$(BIN)/pytest -m 'not slow' --cov --cov-report=
+	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --fail-under=100
+
+lint: $(STAMP) ## check style, types, the direction of imports and the repository's own files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/repo-review .
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+viz: $(STAMP) ## open the project in kedro viz
+	$(KEDRO) viz run --host 127.0.0.1
+
+ui: $(STAMP) ## open the registered models in MLflow
+	DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///data/06_models/mlflow/mlflow.db
+
+bench-batch: $(STAMP) ## measure extraction and scoring against their baselines (takes long, needs 4 GB of disk)
+	$(BIN)/python benchmarks/bench_batch.py
+
+bench-start: $(STAMP) ## measure a batch run on the sample against the import of its libraries
+	$(BIN)/python benchmarks/bench_start.py
+
+bench-materialize: $(STAMP) ## measure materialization against Feast's stock call
+	$(BIN)/python benchmarks/bench_materialize.py
+
+sample: $(STAMP) ## write the committed sample data anew
+	$(BIN)/python -m driver_ranking.sample_data data/01_raw
+
+lock: $(STAMP) ## pin the newest packages that pyproject.toml admits
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+clean: ## remove what runs have made, and the virtual environment
+	rm -rf $(VENV) data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build

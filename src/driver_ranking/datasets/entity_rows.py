@@ -1,0 +1,332 @@
+"""A Kedro dataset of entity rows: who is asked about and when, from a CSV, TSV or Parquet file.
+
+The file is checked in one streamed pass and never loaded whole. What a node gets is a query over the file, typed and
+normalised, which an offline store runs as part of its own.
+"""
+
+import csv
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Never, NoReturn
+
+import duckdb
+import fsspec
+from kedro.io import AbstractDataset, DatasetError
+
+from driver_ranking.errors import RequestError
+
+logger = logging.getLogger(__name__)
+
+_SEPARATORS = {",": "comma", "\t": "tab"}
+_OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
+_PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
+_LISTED_FAULTS = 5
+_LONGEST_VALUE = 40  # characters of a faulty value that a message shows
+
+_TIME_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
+_NAIVE_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*"
+_INTEGER_PATTERN = r"\s*[+-]?\d+\s*"
+_INTEGER_TYPES = {f"{sign}{width}" for sign in ("", "U") for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")}
+_NUMBER_TYPES = _INTEGER_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN"}
+
+
+@dataclass(frozen=True)
+class EntityRows:
+    """Checked entity rows, as a query that reads them.
+
+    Attributes:
+        filepath: The file or URL they come from, as the user wrote it.
+        sql: DuckDB query that gives all columns of the file in the file's order: the event time as TIMESTAMPTZ, keys
+            as BIGINT, declared numbers as DOUBLE, the other columns as they are (text, from CSV and TSV). URLs in it
+            are for an fsspec file system.
+        columns: The names of the columns, in the file's order.
+        row_count: The number of rows.
+    """
+
+    filepath: str
+    sql: str
+    columns: tuple[str, ...]
+    row_count: int
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How one required column is read from its raw type, and when a value of it is at fault."""
+
+    column: str
+    kind: str
+    value: str
+    fault: str
+    naive: str = "false"
+
+
+def quote_name(name: str) -> str:
+    """Return a column name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """Return text as a quoted SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _time_rule(column: str, sql_type: str) -> _Rule | None:
+    name, kind = quote_name(column), "a time such as 2026-06-15T08:00:00+02:00"
+    if sql_type == "VARCHAR":
+        value = f"TRY_CAST(trim({name}) AS TIMESTAMPTZ)"
+        fault = f"({value} IS NULL OR NOT regexp_full_match({name}, {quote_text(_TIME_PATTERN)}))"
+        return _Rule(column, kind, value, fault, f"regexp_full_match({name}, {quote_text(_NAIVE_PATTERN)})")
+    if sql_type == "TIMESTAMP WITH TIME ZONE":
+        return _Rule(column, kind, name, f"{name} IS NULL")
+    if sql_type == "DATE" or sql_type.startswith("TIMESTAMP"):
+        return _Rule(column, kind, f"CAST(CAST({name} AS TIMESTAMP) AS TIMESTAMPTZ)", f"{name} IS NULL", "true")
+    return None
+
+
+def _key_rule(column: str, sql_type: str) -> _Rule | None:
+    name, kind = quote_name(column), "an integer"
+    value = f"TRY_CAST({name} AS BIGINT)"
+    if sql_type == "VARCHAR":
+        pattern = quote_text(_INTEGER_PATTERN)
+        return _Rule(column, kind, value, f"({value} IS NULL OR NOT regexp_full_match({name}, {pattern}))")
+    return _Rule(column, kind, value, f"{value} IS NULL") if sql_type in _INTEGER_TYPES else None
+
+
+def _number_rule(column: str, sql_type: str) -> _Rule | None:
+    value = f"TRY_CAST({quote_name(column)} AS DOUBLE)"
+    fault = f"({value} IS NULL OR NOT isfinite({value}))"
+    return _Rule(column, "a number", value, fault) if sql_type in {"VARCHAR", *_NUMBER_TYPES} else None
+
+
+class _Source:
+    """One file of entity rows, opened: its scan in SQL and the raw types of its columns."""
+
+    def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
+        self.filepath = filepath
+        self._connection = connection
+        self._file_system, self._path = self._open_file_system()
+        suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
+        self.is_parquet = bool(suffixes & _PARQUET_SUFFIXES)
+        self.line_of_first_row = 1 if self.is_parquet else 2
+        self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
+        self.types = self._describe()
+
+    def fail(self, fault: str) -> NoReturn:
+        message = f"{self.filepath}: {fault} Nothing was written."
+        raise RequestError(message)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            self.fail(f"can't be read: {str(error).splitlines()[0]}")
+
+    def _open_file_system(self) -> tuple[Any, str]:
+        try:
+            file_system, path = fsspec.core.url_to_fs(self.filepath)
+            if not file_system.exists(path):
+                self.fail("there is no such file.")
+            if file_system.isdir(path):
+                self.fail("is a folder; name a file.")
+            if file_system.size(path) == 0:
+                self.fail("the file is empty.")
+        except (OSError, ValueError, ImportError) as error:
+            self.fail(f"can't be opened: {error}.")
+        if not isinstance(file_system, fsspec.get_filesystem_class("file")):
+            self._connection.register_filesystem(file_system)
+        return file_system, path
+
+    @property
+    def lenient_scan(self) -> str:
+        """The scan that puts lines which don't fit aside, into the table ``reject_errors``, instead of failing."""
+        return self.scan if self.is_parquet else self.scan[:-1] + ", store_rejects=true)"
+
+    @property
+    def _sql_path(self) -> str:
+        return quote_text(self.filepath if "://" in self.filepath else self._path)
+
+    def _parquet_scan(self) -> str:
+        return f"read_parquet({self._sql_path})"
+
+    def _text_scan(self) -> str:
+        header = self._header_line()
+        separator = self._separator(header)
+        names = next(csv.reader([header], delimiter=separator))
+        if len(set(names)) < len(names) or "" in names:
+            self.fail(f"the header has a column without a name or one twice: {_listed(names)}.")
+        columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
+        return (
+            f"read_csv({self._sql_path}, delim={quote_text(separator)}, header=true, auto_detect=false, "
+            f"quote='\"', escape='\"', columns={{{columns}}})"
+        )
+
+    def _header_line(self) -> str:
+        try:
+            with self._file_system.open(self._path, "rb", compression="infer") as file:
+                raw: bytes = file.readline()
+            return raw.decode("utf-8-sig").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError, EOFError) as error:
+            self.fail(f"its header line can't be read as UTF-8 text: {error}.")
+
+    def _separator(self, header: str) -> str:
+        found = [separator for separator in _SEPARATORS if separator in header]
+        wrong = [name for separator, name in _OTHER_SEPARATORS.items() if separator in header]
+        if not found and wrong:
+            self.fail(f"the columns are separated by a {wrong[0]}; separate them by a comma or a tab.")
+        return max(found, key=header.count, default=",")
+
+    def _describe(self) -> dict[str, str]:
+        return {str(name): str(sql_type) for name, sql_type, *_ in self.query(f"DESCRIBE SELECT * FROM {self.scan}")}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _rules(source: _Source, timestamp_column: str, key_columns: list[str], number_columns: list[str]) -> list[_Rule]:
+    makers = {timestamp_column: _time_rule}
+    makers |= dict.fromkeys(key_columns, _key_rule) | dict.fromkeys(number_columns, _number_rule)
+    missing = [column for column in makers if column not in source.types]
+    if missing:
+        hint = "" if source.is_parquet else " Columns are separated by a comma or a tab, and the first line names them."
+        source.fail(f"the column {_listed(missing)} is missing; the file has {_listed(source.types)}.{hint}")
+    rules = []
+    for column, make in makers.items():
+        rule = make(column, source.types[column])
+        if rule is None:
+            source.fail(f"the column {column!r} has the type {source.types[column]}, which can't be read.")
+        rules.append(rule)
+    return rules
+
+
+def _check_lines(source: _Source) -> None:
+    """Refuse lines that have too few or too many columns; a scan has put them aside."""
+    if source.is_parquet:
+        return
+    rejected = "SELECT DISTINCT line, error_message FROM reject_errors ORDER BY line"
+    faults = [f"line {line}: {message}" for line, message in source.query(f"{rejected} LIMIT {_LISTED_FAULTS}")]
+    if faults:
+        source.fail("lines that don't fit the header:\n  " + "\n  ".join(faults) + "\n")
+
+
+def _check_values(source: _Source, rules: list[_Rule]) -> int:
+    """Return the number of rows, or refuse the file and name the first rows at fault."""
+    counts = ", ".join(f"count(*) FILTER ({rule.fault}), count(*) FILTER ({rule.naive})" for rule in rules)
+    (row,) = source.query(f"SELECT count(*), {counts} FROM {source.lenient_scan}")
+    _check_lines(source)
+    row_count, faulty, naive = int(row[0]), sum(row[1::2]), sum(row[2::2])
+    if row_count == 0:
+        source.fail("the file has no rows.")
+    if faulty:
+        _refuse_values(source, rules, faulty)
+    if naive:
+        message = "%s: %d of %d event times have no time zone and are taken as UTC."
+        logger.warning(message, source.filepath, naive, row_count)
+    return row_count
+
+
+def _refuse_values(source: _Source, rules: list[_Rule], faulty: int) -> NoReturn:
+    names = ", ".join(quote_name(rule.column) for rule in rules)
+    flags = ", ".join(f"{rule.fault} AS f{index}" for index, rule in enumerate(rules))
+    any_fault = " OR ".join(f"f{index}" for index in range(len(rules)))
+    numbered = f"SELECT row_number() OVER () - 1 AS n, {names}, {flags} FROM {source.scan}"
+    rows = source.query(f"SELECT * FROM ({numbered}) WHERE {any_fault} ORDER BY n LIMIT {_LISTED_FAULTS}")
+    faults = [
+        f"{'row' if source.is_parquet else 'line'} {row[0] + source.line_of_first_row}: {_shown(value)} "
+        f"in column {rule.column!r} is not {rule.kind}"
+        for row in rows
+        for rule, value, fault in zip(rules, row[1 : len(rules) + 1], row[len(rules) + 1 :], strict=True)
+        if fault
+    ]
+    source.fail(f"{faulty} value(s) at fault, the first of them:\n  " + "\n  ".join(faults[:_LISTED_FAULTS]) + "\n")
+
+
+def _shown(value: object) -> str:
+    if value is None or value == "":
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def _select(source: _Source, rules: list[_Rule]) -> str:
+    typed = {rule.column: f"{rule.value} AS {quote_name(rule.column)}" for rule in rules}
+    columns = ", ".join(typed.get(column, quote_name(column)) for column in source.types)
+    return f"SELECT {columns} FROM {source.scan}"
+
+
+class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
+    """Entity rows in a CSV, TSV or Parquet file, local or at any URL that fsspec opens.
+
+    CSV and TSV are UTF-8, with a header line; the header tells the separator, comma or tab. Event times are ISO 8601;
+    those without an offset are taken as UTC, which the log says once. Every required column must be filled in every
+    row; all other columns are kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        timestamp_column: str = "event_timestamp",
+        key_columns: list[str],
+        number_columns: list[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Name the file and what it must hold.
+
+        Args:
+            filepath: Path or URL.
+            timestamp_column: The event time of each row.
+            key_columns: Integer columns: the join keys of the feature views.
+            number_columns: Columns of finite numbers, labels for example.
+            metadata: What Kedro's plugins are told of this dataset.
+        """
+        self._filepath = filepath
+        self._timestamp_column = timestamp_column
+        self._key_columns = key_columns
+        self._number_columns = number_columns or []
+        self.metadata = metadata
+        self._checked: EntityRows | None = None
+
+    def check(self) -> None:
+        """Check the whole file now, once.
+
+        Raises:
+            RequestError: The file can't be used; the message names it and the first lines at fault.
+        """
+        self._checked = self._checked or self._check()
+
+    def load(self) -> EntityRows:
+        """Return the checked rows; raises as ``check`` does."""
+        self.check()
+        assert self._checked is not None  # noqa: S101 - check() has set it or raised
+        return self._checked
+
+    def save(self, data: Never) -> None:  # noqa: ARG002 - Kedro's interface
+        """Refuse: entity rows are an input."""
+        message = f"{self._filepath}: entity rows are only read."
+        raise DatasetError(message)
+
+    def _check(self) -> EntityRows:
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            source = _Source(self._filepath, connection)
+            rules = _rules(source, self._timestamp_column, self._key_columns, self._number_columns)
+            row_count = _check_values(source, rules)
+            return EntityRows(self._filepath, _select(source, rules), tuple(source.types), row_count)
+
+    def _exists(self) -> bool:
+        file_system, path = fsspec.core.url_to_fs(self._filepath)
+        return bool(file_system.exists(path))
+
+    def _release(self) -> None:
+        self._checked = None
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "filepath": self._filepath,
+            "timestamp_column": self._timestamp_column,
+            "key_columns": self._key_columns,
+            "number_columns": self._number_columns,
+        }

@@ -1,0 +1,79 @@
+"""A Kedro dataset of the registered model: saving a trained one registers it, loading names the one in use."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from driver_ranking.model import ModelRegistry, RegistryLocation, TrainedModel, write_record
+
+logger = logging.getLogger(__name__)
+
+
+class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
+    """A registered MLflow model and its alias.
+
+    Saving logs the trained model as a run. One that passed its validation becomes a new version, gets the alias, and
+    is written to the record file; one that did not leaves registry, alias and record as they are.
+    """
+
+    def __init__(  # noqa: PLR0913 - the keys of a catalog entry
+        self,
+        *,
+        name: str,
+        alias: str,
+        registry: Mapping[str, Any],
+        record: Mapping[str, Any],
+        model_version: int | str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Name the model and its registry.
+
+        Args:
+            name: The registered model's name.
+            alias: The alias of the version in use.
+            registry: ``tracking_uri``, or null for a SQLite registry in the folder ``path``.
+            record: ``filepath`` of the JSON file that says which version was registered last.
+            model_version: A version to use instead of the alias.
+            metadata: What Kedro's plugins are told of this dataset.
+        """
+        local_path = Path(registry["path"]).absolute()
+        self._location = RegistryLocation(name, alias, local_path, registry.get("tracking_uri") or None)
+        self._record = Path(record["filepath"])
+        self._version = model_version
+        self.metadata = metadata
+
+    def check(self) -> None:
+        """Check now that there is a usable model.
+
+        Raises:
+            ModelError: There is none; the message says what to do.
+        """
+        self.load().resolve()
+
+    def load(self) -> ModelRegistry:
+        """Return the registry, pinned to the chosen version if there is one."""
+        return ModelRegistry(self._location, self._version)
+
+    def save(self, data: TrainedModel) -> None:
+        """Log a trained model, and register it if it passed validation."""
+        registry = ModelRegistry(self._location)
+        model_uri = registry.log(data)
+        if data.problems:
+            logger.warning(
+                "The model failed its validation and is not registered; the alias %r stays where it is. %s",
+                self._location.alias,
+                " ".join(data.problems),
+            )
+            return
+        registered = registry.promote(model_uri, data.feature_service)
+        write_record(registered, self._record)
+        logger.info("Registered the %s as %r.", registered.label, self._location.alias)
+
+    def _exists(self) -> bool:
+        return self._location.tracking_uri is not None or self._location.database.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._location.name, "alias": self._location.alias, "model_version": self._version}

@@ -1,0 +1,315 @@
+"""Rows that DuckDB can read: Parquet sources and entity rows of every kind, local or through fsspec.
+
+Nothing here loads rows: a source or the entity rows become a table expression, with its columns looked up and the
+columns that number its rows. Each query has a connection of its own, with the time zone UTC.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import uuid
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
+
+from driver_ranking.feature_store.asof_sql import literal, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+ENTITIES = "the entity rows"
+URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_EVENT_TIME = "event_timestamp"
+_FILE, _ROW = "asof: number of the file", "asof: number of the row"
+_SQL_START = re.compile(r"[\s(]*(select|with|from)[\s(\"'*]", re.IGNORECASE)
+_WILDCARD = re.compile(r"([*?\[])")
+_CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+class AsofError(ValueError):
+    """Something about a source, the entity rows or the request is wrong; the message says what and what to do."""
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn errors of DuckDB and Arrow into one that starts with what failed."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from error
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table expression, its columns with their DuckDB types, the columns that number its rows, and its name."""
+
+    sql: str
+    columns: dict[str, str]
+    order: tuple[str, ...]
+    what: str
+
+    def require(self, names: Iterable[str], why: str) -> None:
+        """Refuse a relation that lacks a column; `why` says who needs it."""
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            message = f"{self.what} has no column {listed(missing)}, {why}; it has {listed(self.columns)}"
+            raise AsofError(message)
+
+
+class Engine:
+    """One DuckDB connection and what is registered with it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._schemes = {"file"}
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement."""
+        with explained("DuckDB could not run the query"):
+            return self._connection.execute(sql)
+
+    def relation(self, sql: str, what: str, order: tuple[str, ...] = ()) -> Relation:
+        """Look up the columns of a table expression; `what` names it in errors."""
+        with explained(f"{what} cannot be read"):
+            described = self._connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
+        return Relation(sql, {name: kind for name, kind, *_ in described if name not in order}, order, what)
+
+    def numbered(self, sql: str, what: str) -> Relation:
+        """Number rows that have no numbers of their own, in the order in which they are read."""
+        self.execute("SET preserve_insertion_order = true")
+        return self.relation(f"(SELECT *, row_number() OVER () AS {quoted(_ROW)} FROM {sql})", what, (_ROW,))
+
+    def register(self, data: object) -> str:
+        """Let DuckDB read an Arrow table or data set in place; return its name in SQL."""
+        name = f"asof_{uuid.uuid4().hex}"
+        self._connection.register(name, data)
+        return quoted(name)
+
+    def mount(self, text: str, what: str) -> None:
+        """Register the fsspec file system of every URL scheme in a text."""
+        for scheme in set(URL_SCHEME.findall(text)) - self._schemes:
+            try:
+                self._connection.register_filesystem(fsspec.filesystem(scheme))
+            except (ImportError, ValueError) as error:
+                message = f"{what}: fsspec has no file system for {scheme}:// ({error})"
+                raise AsofError(message) from error
+            self._schemes.add(scheme)
+
+    def glob(self, pattern: str, what: str) -> list[str]:
+        """Return the paths that match, sorted."""
+        with explained(f"{what} cannot be listed"):
+            found = self._connection.execute("SELECT file FROM glob(?)", [pattern]).fetchall()
+        return sorted(file for (file,) in found)
+
+
+@contextmanager
+def open_engine(options: Mapping[str, Any]) -> Iterator[Engine]:
+    """Open a DuckDB connection with its own settings; None leaves one at its default."""
+    with tempfile.TemporaryDirectory(prefix="asof-") as spill:
+        # Rows in any order need less memory; what needs an order says so.
+        settings: dict[str, Any] = {"preserve_insertion_order": False, "temp_directory": spill}
+        settings |= {name: value for name, value in options.items() if value is not None}
+        with explained("DuckDB refuses the options of the offline store"):
+            connection = duckdb.connect(config=settings)
+        with closing(connection):
+            connection.execute("SET TimeZone = 'UTC'")
+            yield Engine(connection)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for an error message."""
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
+    """Read a Parquet file, folder, glob or hive-partitioned folder, local or remote."""
+    engine.mount(path, what)
+    path = path.removeprefix("file://")
+    if Path(path).is_file():
+        # One file is what its columns say, whatever the folders above it are called.
+        return _parquet_files(engine, [path], what, "hive_partitioning = false")
+    files = _files_of_folder(engine, path, what) if _is_folder(path) else engine.glob(path, what)
+    if not files:
+        message = f"{what}: no Parquet file at '{path}'"
+        raise AsofError(message)
+    return _parquet_files(engine, files, what, "union_by_name = true")
+
+
+def _is_folder(path: str) -> bool:
+    if not URL_SCHEME.match(path):
+        return Path(path).is_dir()
+    system, inner = fsspec.core.url_to_fs(path)
+    return bool(system.isdir(inner))
+
+
+def _files_of_folder(engine: Engine, folder: str, what: str) -> list[str]:
+    """List the Parquet files below a folder, but not those that a writer has not finished or wants hidden."""
+
+    def parts(path: str) -> tuple[str, ...]:
+        return PurePosixPath(URL_SCHEME.sub("", path).strip("/")).parts
+
+    depth = len(parts(folder))
+    found = engine.glob(f"{_plain(folder.rstrip('/'))}/**/*.parquet", what)
+    return [file for file in found if not any(part.startswith(("_", ".")) for part in parts(file)[depth:])]
+
+
+def _plain(path: str) -> str:
+    """Return a glob pattern that matches exactly this path."""
+    return _WILDCARD.sub(r"[\1]", path)
+
+
+def _parquet_files(engine: Engine, files: Sequence[str], what: str, option: str) -> Relation:
+    listed = ", ".join(literal(_plain(file)) for file in files)
+    numbers = f"file_index AS {quoted(_FILE)}, file_row_number AS {quoted(_ROW)}"
+    return engine.relation(f"(SELECT *, {numbers} FROM read_parquet([{listed}], {option}))", what, (_FILE, _ROW))
+
+
+def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> Relation:
+    """Make timestamps of time columns that are given as text or date."""
+    casts = {}
+    for name in names:
+        kind = relation.columns[name]
+        if kind == "VARCHAR":
+            _require_times(engine, relation, name)
+            casts[name] = "TIMESTAMP WITH TIME ZONE"
+        elif kind == "DATE":
+            casts[name] = "TIMESTAMP"
+        elif not kind.startswith("TIMESTAMP"):
+            message = f"{relation.what}: column '{name}' holds {kind}, not a time; make it a timestamp"
+            raise AsofError(message)
+    if not casts:
+        return relation
+    replaced = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in casts.items())
+    sql = f"(SELECT * REPLACE ({replaced}) FROM {relation.sql})"
+    return replace(relation, sql=sql, columns=relation.columns | casts)
+
+
+def _require_times(engine: Engine, relation: Relation, name: str) -> None:
+    column = quoted(name)
+    bad = engine.execute(
+        f"SELECT {column} FROM {relation.sql} "
+        f"WHERE {column} IS NOT NULL AND TRY_CAST({column} AS TIMESTAMPTZ) IS NULL LIMIT 1",
+    ).fetchone()
+    if bad:
+        message = f"{relation.what}: '{bad[0]}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
+        raise AsofError(message)
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """Instead of entity rows: every entity seen in a range of event times, as of its end."""
+
+    start: datetime
+    end: datetime
+
+
+def check_entities(entities: object) -> None:
+    """Refuse entity rows of a kind that can't be read."""
+    kinds = (pd.DataFrame, pa.Table, pa.RecordBatch, pds.Dataset, str, os.PathLike, TimeRange)
+    if not isinstance(entities, kinds):
+        message = (
+            f"entity rows of type {type(entities).__name__} are not supported; give a pandas DataFrame, a pyarrow "
+            "Table or Dataset, the path or URL of a Parquet or CSV file, or DuckDB SQL"
+        )
+        raise AsofError(message)
+
+
+def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
+    """Read entity rows, with numbers for their order if it matters."""
+    if isinstance(entities, pd.DataFrame):
+        with explained(f"{ENTITIES} cannot be converted to Arrow"):
+            entities = pa.Table.from_pandas(entities, preserve_index=False)
+    if isinstance(entities, pa.RecordBatch):
+        entities = pa.Table.from_batches([entities])
+    if isinstance(entities, pa.Table):
+        return _entity_table(engine, entities, in_order=in_order)
+    if isinstance(entities, pds.Dataset):
+        return _entity_dataset(engine, entities, in_order=in_order)
+    if isinstance(entities, str) and _SQL_START.match(entities):
+        engine.mount(entities, ENTITIES)
+        return _rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order)
+    return _entity_file(engine, os.fspath(entities), in_order=in_order)
+
+
+def _rows(engine: Engine, sql: str, *, in_order: bool) -> Relation:
+    return engine.numbered(sql, ENTITIES) if in_order else engine.relation(sql, ENTITIES)
+
+
+def _entity_table(engine: Engine, table: pa.Table, *, in_order: bool) -> Relation:
+    require_distinct(table.column_names, ENTITIES)
+    if in_order:
+        table = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
+    return engine.relation(engine.register(table), ENTITIES, (_ROW,) if in_order else ())
+
+
+def _entity_dataset(engine: Engine, dataset: pds.Dataset, *, in_order: bool) -> Relation:
+    require_distinct(dataset.schema.names, ENTITIES)
+    if _is_plain_parquet(dataset):
+        relation = _parquet_files(engine, dataset.files, ENTITIES, "hive_partitioning = false")
+        counted = engine.execute(f"SELECT count(*) FROM {relation.sql}").fetchone()
+        # A data set may be made of some row groups of its files only.
+        if counted == (dataset.count_rows(),):
+            return relation
+    return _rows(engine, engine.register(dataset), in_order=in_order)
+
+
+def _is_plain_parquet(dataset: pds.Dataset) -> bool:
+    """Say whether DuckDB's own reader, which is faster and knows the rows' numbers, gives the data set's rows."""
+    return bool(
+        isinstance(dataset, pds.FileSystemDataset)
+        and isinstance(dataset.format, pds.ParquetFileFormat)
+        and isinstance(dataset.filesystem, pa.fs.LocalFileSystem)
+        and dataset.files
+        and not dataset._scan_options  # noqa: SLF001  # the only trace of Dataset.filter
+        and all(pq.read_schema(file).equals(dataset.schema) for file in dataset.files)
+    )
+
+
+def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
+    name = path.lower()
+    if name.endswith(_CSV_SUFFIXES):
+        engine.mount(path, ENTITIES)
+        return _rows(engine, f"(SELECT * FROM read_csv({literal(path)}))", in_order=in_order)
+    if name.endswith(_PARQUET_SUFFIXES) or _is_folder(path):
+        return parquet_relation(engine, path, ENTITIES)
+    message = f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL"
+    raise AsofError(message)
+
+
+def require_distinct(names: Iterable[str], what: str) -> None:
+    """Refuse two columns of one name."""
+    seen: set[str] = set()
+    for name in names:
+        # DuckDB can't tell apart what differs in case only.
+        if name.casefold() in seen:
+            message = f"{what} would have two columns named '{name}' (case aside); rename one"
+            raise AsofError(message)
+        seen.add(name.casefold())
+
+
+def event_time_column(relation: Relation) -> str:
+    """Return the entity rows' event time: `event_timestamp`, else the only timestamp column."""
+    if _EVENT_TIME in relation.columns:
+        return _EVENT_TIME
+    times = [name for name, kind in relation.columns.items() if kind.startswith("TIMESTAMP")]
+    if len(times) != 1:
+        message = (
+            f"{ENTITIES} need a column 'event_timestamp', or exactly one timestamp column; timestamp columns: "
+            f"{listed(times)}, all columns: {listed(relation.columns)}"
+        )
+        raise AsofError(message)
+    return times[0]

@@ -1,0 +1,107 @@
+"""Point-in-time features of entity rows, as a query that writes itself, from any of Feast's offline stores."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driver_ranking.errors import RequestError
+from driver_ranking.feature_store.repo import ServiceFeatures
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.infra.offline_stores.offline_store import RetrievalJob
+
+FEATURES_KEY = "driver_ranking.features"
+FEATURE_SERVICE_KEY = "driver_ranking.feature_service"
+
+_ROW_NUMBER = "__row_number"
+
+
+@dataclass(frozen=True)
+class ExtractedFeatures:
+    """Entity rows with their features, not computed yet.
+
+    Attributes:
+        job: Feast's retrieval job.
+        metadata: What is written into the Parquet file's footer.
+    """
+
+    job: "RetrievalJob"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def write_parquet(self, path: str) -> int:
+        """Run the job, write its rows in the entity rows' order, and return their number.
+
+        An offline store whose jobs write Parquet themselves streams; of others the whole table is held in memory.
+        """
+        job: Any = self.job
+        if hasattr(job, "write_parquet"):
+            return int(job.in_request_order().write_parquet(path, metadata=self.metadata))
+        table = job.to_arrow().sort_by(_ROW_NUMBER).drop_columns([_ROW_NUMBER])
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **self.metadata})
+        pq.write_table(table, path)
+        return int(table.num_rows)
+
+
+def point_in_time_features(
+    store: "FeatureStore",
+    features: ServiceFeatures,
+    entity_rows_sql: str,
+    entity_columns: tuple[str, ...],
+    metadata: Mapping[str, str],
+) -> ExtractedFeatures:
+    """Return the features of entity rows as they were known at each row's event time.
+
+    Args:
+        store: The applied feature store.
+        features: Which features, named how.
+        entity_rows_sql: DuckDB query of the entity rows, with ``event_timestamp`` as TIMESTAMPTZ.
+        entity_columns: The columns that the query gives.
+        metadata: More to write into the footer of the Parquet file, beside the service and the feature columns.
+
+    Raises:
+        RequestError: A column of the entity rows has the name of a feature.
+    """
+    refuse_columns(entity_columns, features.columns, "a feature")
+    from driver_ranking.feature_store.asof import AsofOfflineStore
+
+    entity_rows: Any = entity_rows_sql
+    if not isinstance(store._get_provider().offline_store, AsofOfflineStore):  # noqa: SLF001 - Feast has no other way
+        entity_rows = _numbered_frame(entity_rows_sql)
+    job = store.get_historical_features(
+        entity_df=entity_rows, features=features.service, full_feature_names=features.full_names
+    )
+    described = {FEATURES_KEY: json.dumps(features.columns), FEATURE_SERVICE_KEY: features.service.name}
+    return ExtractedFeatures(job, {**described, **metadata})
+
+
+def feature_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the feature columns that a file of extracted features says it has."""
+    return tuple(json.loads(schema.metadata[FEATURES_KEY.encode()]))
+
+
+def refuse_columns(columns: tuple[str, ...], reserved: tuple[str, ...], meaning: str) -> None:
+    """Check that no column has a name that is needed for something else.
+
+    Raises:
+        RequestError: One has.
+    """
+    taken = [column for column in columns if column in reserved]
+    if taken:
+        message = f"The column {', '.join(map(repr, taken))} of the entity rows has the name of {meaning}; rename it."
+        raise RequestError(message)
+
+
+def _numbered_frame(entity_rows_sql: str) -> Any:  # noqa: ANN401 - a pandas DataFrame; pandas is not imported for a type
+    """Load the entity rows for an offline store that takes nothing else, numbered to restore their order."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        frame = connection.execute(entity_rows_sql).df()
+    frame[_ROW_NUMBER] = range(len(frame))
+    return frame

@@ -1,0 +1,201 @@
+"""A Feast feature repo: read its definitions, apply them, open its store, and look up a model's features."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError, MissingFeatureError
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore
+    from feast.repo_contents import RepoContents
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "feature_store.yaml"
+
+
+@dataclass(frozen=True)
+class FeatureRepo:
+    """A folder with ``feature_store.yaml`` and the Python files that define features.
+
+    Attributes:
+        path: The folder. Relative paths in its files count from here.
+    """
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """Return the configuration in use: as for Feast's own CLI, FEAST_FS_YAML_FILE_PATH names another file."""
+        return Path(os.environ.get("FEAST_FS_YAML_FILE_PATH", self.path / CONFIG_FILE))
+
+    def open(self) -> "FeatureStore":
+        """Open the feature store.
+
+        Raises:
+            FeatureStoreError: The configuration is not there or not valid.
+        """
+        from feast import FeatureStore
+
+        if not self.config_file.is_file():
+            message = f"There is no feature repo at {self.path}: {self.config_file.name} is missing."
+            raise FeatureStoreError(message)
+        with _explained(f"The configuration {self.config_file} can't be used"):
+            return FeatureStore(repo_path=str(self.path), fs_yaml_file=self.config_file)
+
+    def definitions(self) -> "RepoContents":
+        """Read what the Python files of the repo define.
+
+        Raises:
+            FeatureStoreError: A file can't be imported.
+        """
+        from feast.repo_operations import _get_repo_contents
+
+        config = self.open().config
+        with _explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
+            contents: RepoContents = _get_repo_contents(self.path, config.project, config)
+            return contents
+
+    def apply(self, definitions: "RepoContents") -> "FeatureStore":
+        """Bring the registry and the online store to the definitions; what is no longer defined is removed.
+
+        The effect is that of ``feast apply``, whose messages go to the log.
+
+        Raises:
+            FeatureStoreError: Feast refuses a definition, or a store can't be reached.
+        """
+        from feast.repo_operations import apply_total_with_repo_instance
+
+        store = self.open()
+        with _explained(f"The feature repo {self.path} can't be applied"), _importable(self.path), _quiet() as said:
+            _create_folders(store)
+            apply_total_with_repo_instance(
+                store, store.project, store.registry, definitions, skip_source_validation=False
+            )
+        for line in filter(str.strip, said.getvalue().splitlines()):
+            logger.info("feast: %s", line.strip())
+        return store
+
+
+@dataclass(frozen=True)
+class ServiceFeatures:
+    """The features that a model takes, as its feature service offers them.
+
+    Attributes:
+        service: The Feast feature service.
+        full_names: Whether columns are named ``view__feature``.
+        columns: All feature columns that the service yields, in its order.
+    """
+
+    service: "FeatureService"
+    full_names: bool
+    columns: tuple[str, ...]
+
+
+def find_service(store: "FeatureStore", name: str) -> "FeatureService":
+    """Return a feature service of the applied repo.
+
+    Raises:
+        FeatureServiceNotFoundError: The repo has no service of that name.
+    """
+    services = {service.name: service for service in store.list_feature_services()}
+    return _service_named(name, services)
+
+
+def _service_named(name: str, services: "dict[str, FeatureService]") -> "FeatureService":
+    if name not in services:
+        known = ", ".join(sorted(services)) or "none"
+        message = f"The feature repo has no feature service {name!r}; it has: {known}. Define it and apply the repo."
+        raise FeatureServiceNotFoundError(message)
+    return services[name]
+
+
+def require_service(definitions: "RepoContents", name: str) -> None:
+    """Check that a feature service is defined.
+
+    Raises:
+        FeatureServiceNotFoundError: It is not.
+    """
+    _service_named(name, {service.name: service for service in definitions.feature_services})
+
+
+def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> ServiceFeatures:
+    """Match the columns that a model wants with what a feature service offers.
+
+    Columns have the features' own names, or ``view__feature`` if that is how the model names them.
+
+    Raises:
+        MissingFeatureError: The service lacks a feature that is wanted.
+        FeatureStoreError: Two features of the service have one name and the model does not name their views.
+    """
+    refs = [
+        (str(projection.name_alias or projection.name), feature.name)
+        for projection in service.feature_view_projections
+        for feature in projection.features
+    ]
+    short = tuple(name for _, name in refs)
+    full = tuple(f"{view}__{name}" for view, name in refs)
+    full_names = bool(wanted) and set(wanted) <= set(full)
+    columns = full if full_names else short
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        message = (
+            f"The model wants {', '.join(map(repr, missing))}, but the feature service {service.name!r} offers "
+            f"{', '.join(map(repr, columns))}. Add the feature to the service, or tag the model with another one."
+        )
+        raise MissingFeatureError(message)
+    if len(set(columns)) < len(columns):
+        message = f"The feature service {service.name!r} has features of one name: train on `view__feature` columns."
+        raise FeatureStoreError(message)
+    return ServiceFeatures(service, full_names, columns)
+
+
+def _create_folders(store: "FeatureStore") -> None:
+    """Create the folders of local store files, which Feast expects to be there."""
+    for path in (store.config.registry.path, getattr(store.config.online_store, "path", None)):
+        if path and "://" not in str(path):
+            (store.repo_path / path).parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn whatever Feast or the repo's own files raise, or a quiet exit, into an error that says where."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        message = f"{what}: {str(error) or type(error).__name__}"
+        raise FeatureStoreError(message) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """Collect what Feast prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        yield said
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Make the modules in a folder importable by their own names, as Feast expects, for a while.
+
+    They are forgotten afterwards, so that another repo, or the same one changed, is read anew.
+    """
+    writes_bytecode, known = sys.dont_write_bytecode, set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.dont_write_bytecode = writes_bytecode
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(folder):
+                del sys.modules[name]

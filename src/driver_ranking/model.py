@@ -1,0 +1,349 @@
+"""The MLflow side: an alias or a version becomes a model with its signature, once, and predicts on columns.
+
+A registered version says itself what it needs: its signature names the features and their order, its tag
+``feature_service`` the Feast feature service that offers them.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.atomic_file import replacing
+from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
+    from mlflow.exceptions import MlflowException
+
+FEATURE_SERVICE_TAG = "feature_service"
+VALIDATION_TAG = "validation"
+
+_UNKNOWN = re.compile(r"alias .* not found|must be an integer", re.IGNORECASE)
+_NUMERIC_TYPES = {"double", "float", "long", "integer", "boolean"}
+
+
+@dataclass(frozen=True)
+class RegistryLocation:
+    """Which registered model is meant, and where its registry is.
+
+    Attributes:
+        name: Name of the registered model; also of the experiment that training logs to.
+        alias: The alias that names the version in use.
+        tracking_uri: MLflow tracking URI; None for a SQLite database in ``local_path``.
+        local_path: Absolute folder of the local registry and its artifacts.
+    """
+
+    name: str
+    alias: str
+    local_path: Path
+    tracking_uri: str | None = None
+
+    @property
+    def database(self) -> Path:
+        """Return the file of the local registry."""
+        return self.local_path / "mlflow.db"
+
+    @property
+    def uri(self) -> str:
+        """Return the tracking URI in use."""
+        return self.tracking_uri or f"sqlite:///{self.database}"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """One version of the registered model, resolved.
+
+    Attributes:
+        name: Name of the registered model.
+        version: The version, a decimal number as text.
+        run_id: The run that made it; None if it was registered without one.
+        source_uri: Where the registry says its files come from.
+        feature_service: The Feast feature service that its tag names.
+        feature_names: The signature's columns, in order.
+        local_path: Folder with its files on this machine.
+    """
+
+    name: str
+    version: str
+    run_id: str | None
+    source_uri: str
+    feature_service: str
+    feature_names: tuple[str, ...]
+    local_path: str
+
+    @property
+    def label(self) -> str:
+        """Return how messages name it."""
+        return f"model {self.name!r} version {self.version}"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model.
+
+    Attributes:
+        model: What it was loaded from.
+    """
+
+    model: RegisteredModel
+    _function: Callable[[NDArray[np.float64]], object]
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores, float64 ``[n]``, of float64 ``[n, k]`` with columns in the signature's order.
+
+        Raises:
+            ModelError: The model fails, or its answer is not one number a row.
+        """
+        try:
+            score = np.asarray(self._function(features), dtype=np.float64)
+        except Exception as error:
+            message = f"The {self.model.label} failed on {len(features)} rows: {error}"
+            raise ModelError(message) from error
+        if score.shape not in {(len(features),), (len(features), 1)}:
+            message = (
+                f"The {self.model.label} answered {len(features)} rows with the shape {score.shape}, not one each."
+            )
+            raise ModelError(message)
+        return score.reshape(len(features))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fitted model with what its evaluation gave, ready to be logged.
+
+    Attributes:
+        estimator: The fitted scikit-learn estimator; takes float64 ``[n, k]``.
+        feature_names: The columns it was fitted on, in order.
+        feature_service: The Feast feature service they come from.
+        example: Some feature rows, float64 ``[n, k]``.
+        params: What MLflow shows as the run's parameters.
+        metrics: What MLflow shows as the run's metrics.
+        artifacts: Texts that MLflow shows with the run, plots as HTML for example, by file name.
+        problems: Why it must not be registered; empty when it passed validation.
+        serialization_format: MLflow's name of the file format, ``skops`` or ``cloudpickle``.
+    """
+
+    estimator: Any
+    feature_names: tuple[str, ...]
+    feature_service: str
+    example: NDArray[np.float64]
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    artifacts: Mapping[str, str]
+    problems: tuple[str, ...]
+    serialization_format: str = "skops"
+
+
+class ModelRegistry:
+    """The MLflow registry behind one registered model."""
+
+    def __init__(self, location: RegistryLocation, version: int | str | None = None) -> None:
+        """Name the registry, and the version to use where it is not the alias; nothing is opened yet."""
+        self.location = location
+        self.version = version
+
+    def resolve(self, version: int | str | None = None) -> RegisteredModel:
+        """Return a given version, else the one that this registry is pinned to, else the one that the alias names.
+
+        Args:
+            version: A version's number.
+
+        Raises:
+            ModelNotFoundError: There is no such model, alias or version.
+            ModelSignatureError: The model has no signature with named, numeric columns.
+            ModelError: The registry fails, or the version has no tag ``feature_service``.
+        """
+        found = self._find(self.version if version is None else version)
+        service = found.tags.get(FEATURE_SERVICE_TAG)
+        if not service:
+            message = (
+                f"Version {found.version} of model {found.name!r} has no tag {FEATURE_SERVICE_TAG!r}. Set it to the "
+                f"name of the Feast feature service that offers its features."
+            )
+            raise ModelError(message)
+        local_path = self._fetch(found)
+        return RegisteredModel(
+            name=found.name,
+            version=str(found.version),
+            run_id=found.run_id or None,
+            source_uri=str(found.source),
+            feature_service=service,
+            feature_names=_signature_columns(local_path, f"Version {found.version} of model {found.name!r}"),
+            local_path=local_path,
+        )
+
+    def load(self, model: RegisteredModel) -> Predictor:
+        """Load a resolved model.
+
+        Raises:
+            ModelError: Its files can't be loaded.
+        """
+        try:
+            return Predictor(model, _prediction_function(model))
+        except Exception as error:
+            message = f"The {model.label} can't be loaded: {error}"
+            raise ModelError(message) from error
+
+    def log(self, trained: TrainedModel) -> str:
+        """Log a trained model as a run of the experiment and return the URI of the logged model.
+
+        The run's tag ``validation`` says ``passed`` or ``failed``; nothing is registered.
+        """
+        import mlflow
+
+        self._connect()
+        self._ensure_experiment()
+        with mlflow.start_run():
+            mlflow.log_params(dict(trained.params))
+            mlflow.log_metrics(dict(trained.metrics))
+            mlflow.set_tag(FEATURE_SERVICE_TAG, trained.feature_service)
+            mlflow.set_tag(VALIDATION_TAG, "failed" if trained.problems else "passed")
+            for name, text in trained.artifacts.items():
+                mlflow.log_text(text, name)
+            return _log_estimator(trained)
+
+    def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
+        """Register a logged model as a new version, give it the alias, and return it."""
+        import mlflow
+
+        client = self._connect()
+        name, tags = self.location.name, {FEATURE_SERVICE_TAG: feature_service}
+        version = mlflow.register_model(model_uri, name, tags=tags).version
+        client.set_registered_model_alias(name, self.location.alias, version)
+        return self.resolve(version)
+
+    def _connect(self) -> "MlflowClient":
+        import mlflow
+
+        if self.location.tracking_uri is None:
+            self.location.local_path.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.location.uri)
+        return mlflow.MlflowClient()
+
+    def _ensure_experiment(self) -> None:
+        """Create the experiment if need be; artifacts of the local registry stay beside it."""
+        import mlflow
+
+        if mlflow.get_experiment_by_name(self.location.name) is None:
+            local = self.location.tracking_uri is None
+            artifacts = (self.location.local_path / "artifacts").as_uri() if local else None
+            mlflow.create_experiment(self.location.name, artifact_location=artifacts)
+        mlflow.set_experiment(self.location.name)
+
+    def _find(self, version: int | str | None) -> "MlflowModelVersion":
+        if self.location.tracking_uri is None and not self.location.database.exists():
+            self._refuse_unknown(version)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client = self._connect()
+            client.get_registered_model(self.location.name)
+            if version is None:
+                return client.get_model_version_by_alias(self.location.name, self.location.alias)
+            return client.get_model_version(self.location.name, str(version))
+        except Exception as error:
+            if isinstance(error, MlflowException) and _means_unknown(error):
+                self._refuse_unknown(version, error)
+            message = f"The model registry can't be used: {error}"
+            raise ModelError(message) from error
+
+    def _refuse_unknown(self, version: int | str | None, cause: Exception | None = None) -> NoReturn:
+        name, alias = self.location.name, self.location.alias
+        if version is None:
+            message = (
+                f"The registry has no model {name!r} with the alias {alias!r}. Train and register one with "
+                f"`kedro run --pipeline training`, or point MLFLOW_TRACKING_URI at the registry that has it."
+            )
+        else:
+            message = f"The registry has no version {version!r} of model {name!r}. Name one that it has."
+        raise ModelNotFoundError(message) from cause
+
+    def _fetch(self, found: "MlflowModelVersion") -> str:
+        from mlflow.artifacts import download_artifacts
+
+        try:
+            return str(download_artifacts(artifact_uri=f"models:/{found.name}/{found.version}"))
+        except Exception as error:
+            message = f"The files of version {found.version} of model {found.name!r} can't be fetched: {error}"
+            raise ModelError(message) from error
+
+
+def write_record(model: RegisteredModel, path: Path) -> None:
+    """Write which version is registered as JSON, for people and other tasks; the file is replaced at once."""
+    record = {key: value for key, value in asdict(model).items() if key != "local_path"}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _means_unknown(error: "MlflowException") -> bool:
+    """Tell whether there is no such model, version or alias; a store that can't be opened has the latter's code."""
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return True
+    return error.error_code == "INVALID_PARAMETER_VALUE" and bool(_UNKNOWN.search(error.message))
+
+
+def _signature_columns(local_path: str, label: str) -> tuple[str, ...]:
+    from mlflow.models import Model
+
+    signature = Model.load(local_path).signature
+    inputs = signature.inputs if signature else None
+    advice = "Log it with `signature=mlflow.models.infer_signature(...)` of a DataFrame of doubles."
+    if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
+        message = f"{label} has no signature that names its columns. {advice}"
+        raise ModelSignatureError(message)
+    odd = [f"{column.name} ({column.type.name})" for column in inputs if column.type.name not in _NUMERIC_TYPES]
+    if odd:
+        message = f"{label} has a signature with columns that are not numbers: {', '.join(odd)}. {advice}"
+        raise ModelSignatureError(message)
+    return tuple(inputs.input_names())
+
+
+def _prediction_function(model: RegisteredModel) -> Callable[[NDArray[np.float64]], object]:
+    """Return how the model predicts: on arrays where it can, which is several times faster than on a DataFrame."""
+    import mlflow.sklearn
+    from mlflow.models import Model
+
+    if "sklearn" in Model.load(model.local_path).flavors:
+        estimator = mlflow.sklearn.load_model(model.local_path)
+        if not hasattr(estimator, "feature_names_in_"):
+            predict: Callable[[NDArray[np.float64]], object] = estimator.predict
+            return predict
+        return _on_frames(estimator.predict, model.feature_names)
+    return _on_frames(mlflow.pyfunc.load_model(model.local_path).predict, model.feature_names)
+
+
+def _on_frames(predict: Callable[[Any], object], names: tuple[str, ...]) -> Callable[[NDArray[np.float64]], object]:
+    import pandas as pd
+
+    return lambda features: predict(pd.DataFrame(features, columns=list(names), copy=False))
+
+
+def _log_estimator(trained: TrainedModel) -> str:
+    import warnings
+
+    import mlflow.sklearn
+    import pandas as pd
+    import sklearn
+    from mlflow.models import infer_signature
+
+    example = pd.DataFrame(trained.example, columns=list(trained.feature_names))
+    signature = infer_signature(example, trained.estimator.predict(trained.example))
+    with warnings.catch_warnings():
+        # the estimator is fitted on arrays, MLflow tries the example on a DataFrame: the names are not news
+        warnings.filterwarnings("ignore", message="X has feature names", category=UserWarning)
+        info = mlflow.sklearn.log_model(
+            trained.estimator,
+            name="model",
+            signature=signature,
+            input_example=example,
+            serialization_format=trained.serialization_format,
+            pip_requirements=[f"mlflow=={mlflow.__version__}", f"scikit-learn=={sklearn.__version__}"],
+        )
+    return str(info.model_uri)

@@ -1,0 +1,20 @@
+"""The project's pipelines."""
+
+from kedro.pipeline import Pipeline
+
+from driver_ranking.pipelines import batch, materialize, reporting, training
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return the pipelines by name; ``__default__`` is all of them, in the order that their datasets give.
+
+    They are named here, not found: Kedro's search loads only the pipeline that a command names, so that a sum of
+    others would be empty.
+    """
+    pipelines = {
+        "training": training.create_pipeline(),
+        "materialize": materialize.create_pipeline(),
+        "batch": batch.create_pipeline(),
+        "reporting": reporting.create_pipeline(),
+    }
+    return {**pipelines, "__default__": sum(pipelines.values(), start=Pipeline([]))}

@@ -1,0 +1,170 @@
+"""The nodes of pipeline ``batch``. Rows stream through them; none holds the whole request."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from driver_ranking.errors import MissingFeatureError
+from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from driver_ranking.datasets.entity_rows import EntityRows
+    from driver_ranking.feature_store.extraction import ExtractedFeatures
+    from driver_ranking.model import ModelRegistry, Predictor, RegisteredModel
+
+logger = logging.getLogger(__name__)
+
+MODEL_VERSION_KEY = "driver_ranking.model_version"
+
+_ROWS_PER_BATCH = 131_072
+_SCORE_FIELDS = (
+    pa.field("score", pa.float64()),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("model_version", pa.string(), nullable=False),
+)
+
+
+def extract_features(
+    batch_request: "EntityRows", feature_store: "FeatureStore", champion_model: "ModelRegistry"
+) -> "ExtractedFeatures":
+    """Join the request to the features that the model takes, as they were known at each row's event time.
+
+    The model's version is resolved here, once a run, and goes along with the rows.
+
+    Args:
+        batch_request: The checked request.
+        feature_store: The applied feature store.
+        champion_model: The registry of the model.
+
+    Returns:
+        A query that writes the rows of the request, in its order, with the features of the model's service.
+
+    Raises:
+        RequestError: A column of the request has the name of a feature or of an output column.
+        MissingFeatureError: The model's service lacks a feature of its signature.
+    """
+    from driver_ranking.feature_store.extraction import point_in_time_features, refuse_columns
+    from driver_ranking.feature_store.repo import features_for, find_service
+
+    model = champion_model.resolve()
+    refuse_columns(batch_request.columns, tuple(column.name for column in _SCORE_FIELDS), "an output column")
+    features = features_for(find_service(feature_store, model.feature_service), model.feature_names)
+    logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), batch_request.row_count)
+    version = {MODEL_VERSION_KEY: model.version}
+    return point_in_time_features(feature_store, features, batch_request.sql, batch_request.columns, version)
+
+
+def predict(batch_input: ds.Dataset, champion_model: "ModelRegistry", best_rows_logged: int) -> pa.RecordBatchReader:
+    """Score extracted features, record batch by record batch.
+
+    Args:
+        batch_input: The rows of the request with their features.
+        champion_model: The registry of the model; the version is the one that the features were extracted for.
+        best_rows_logged: How many of the best rows the log names at the end.
+
+    Returns:
+        A reader of the same rows in the same order, with ``score`` (null where excluded), ``status`` and
+        ``model_version``.
+
+    Raises:
+        NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
+        MissingFeatureError: The rows lack a feature that the model takes.
+    """
+    extracted_for = batch_input.schema.metadata[MODEL_VERSION_KEY.encode()].decode()
+    model = champion_model.resolve(champion_model.version or extracted_for)
+    _require_columns(batch_input.schema, model)
+    predictor = champion_model.load(model)
+    schema = pa.schema([*batch_input.schema, *_SCORE_FIELDS])
+    return pa.RecordBatchReader.from_batches(schema, _score_batches(batch_input, predictor, best_rows_logged))
+
+
+def _require_columns(schema: pa.Schema, model: "RegisteredModel") -> None:
+    missing = [name for name in model.feature_names if name not in schema.names]
+    if missing:
+        message = (
+            f"The extracted rows lack {', '.join(map(repr, missing))}, which the {model.label} takes. "
+            f"Run the pipeline from extract_features with this version."
+        )
+        raise MissingFeatureError(message)
+
+
+def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_logged: int) -> Iterator[pa.RecordBatch]:
+    """Yield scored record batches, with a progress bar on a terminal, and log the summary after the last one."""
+    summary = _Summary(best_rows_logged)
+    scanner = batch_input.scanner(batch_size=_ROWS_PER_BATCH, batch_readahead=2, fragment_readahead=1)
+    with tqdm(total=batch_input.count_rows(), desc="predict", unit="row", unit_scale=True, disable=None) as progress:
+        for batch in scanner.to_batches():
+            features = _feature_matrix(batch, predictor.model.feature_names)
+            rows = score_rows(features, predictor.predict, first_row=summary.row_count)
+            scored = _with_scores(batch, rows, predictor.model.version)
+            summary.add(scored, rows)
+            progress.update(batch.num_rows)
+            yield scored
+    summary.log(predictor.model)
+
+
+def _feature_matrix(batch: pa.RecordBatch, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return feature columns as float64 ``[n, k]``, NaN for null."""
+    matrix = np.empty((batch.num_rows, len(names)), dtype=np.float64)
+    for index, name in enumerate(names):
+        column = batch.column(name)
+        matrix[:, index] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    return matrix
+
+
+def _with_scores(batch: pa.RecordBatch, rows: ScoredRows, model_version: str) -> pa.RecordBatch:
+    scored = pa.array(rows.scored)
+    columns = [
+        pa.array(rows.score, mask=~rows.scored),
+        pc.if_else(scored, Status.OK.value, Status.MISSING_FEATURES.value),
+        pa.repeat(model_version, batch.num_rows),
+    ]
+    return pa.record_batch([*batch.columns, *columns], schema=pa.schema([*batch.schema, *_SCORE_FIELDS]))
+
+
+@dataclass
+class _Summary:
+    """What the log says at the end: how many rows have which status, and the best rows."""
+
+    best_rows: int
+    row_count: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    best: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, batch: pa.RecordBatch, rows: ScoredRows) -> None:
+        self.row_count += batch.num_rows
+        ok = int(rows.scored.sum())
+        self.statuses.update({Status.OK.value: ok, Status.MISSING_FEATURES.value: batch.num_rows - ok})
+        best = np.flatnonzero(rows.scored)
+        if best.size > self.best_rows > 0:
+            # only rows at least as good as the k-th best can be among the best k: sort no more than those
+            least = np.partition(rows.score[best], -self.best_rows)[-self.best_rows]
+            best = best[rows.score[best] >= least]
+        best = best[order_by_score(rows.score[best])][: self.best_rows]
+        merged = self.best + batch.take(pa.array(best)).to_pylist()
+        self.best = sorted(merged, key=lambda row: -row["score"])[: self.best_rows]
+
+    def log(self, model: "RegisteredModel") -> None:
+        counts = ", ".join(f"{self.statuses[status.value]} {status.value}" for status in Status)
+        logger.info("Scored %d rows with the %s: %s.", self.row_count, model.label, counts)
+        for place, row in enumerate(self.best, start=1):
+            shown = {name: value for name, value in row.items() if name not in {"status", "model_version"}}
+            values = ", ".join(f"{name}={_shown(value)}" for name, value in shown.items())
+            logger.info("Best row %d: %s", place, values)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

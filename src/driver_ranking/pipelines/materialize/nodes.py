@@ -1,0 +1,69 @@
+"""The node of pipeline ``materialize``."""
+
+import contextlib
+import io
+import logging
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from driver_ranking.errors import FeatureStoreError, RequestError
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+logger = logging.getLogger(__name__)
+
+
+def materialize(
+    feature_store: "FeatureStore", start: str | datetime | None, end: str | datetime | None
+) -> dict[str, object]:
+    """Write the latest feature values into the online store.
+
+    With a start, the values of ``start <= event time <= end``. Without one, incrementally: from where each feature
+    view's last materialization ended, the first time from its ttl back. Running it again changes nothing.
+
+    Args:
+        feature_store: The applied feature store.
+        start: ISO 8601 time, UTC where it has no offset; None for incremental.
+        end: Likewise; None for now.
+
+    Returns:
+        What was done: mode, start, end and feature views.
+
+    Raises:
+        RequestError: A time can't be read, or the start is not before the end.
+        FeatureStoreError: A store fails.
+    """
+    first, last = _time(start, "start"), _time(end, "end") or datetime.now(tz=UTC)
+    if first is not None and first >= last:
+        message = f"start={first.isoformat()} is not before end={last.isoformat()}."
+        raise RequestError(message)
+    views = sorted(view.name for view in feature_store.list_feature_views() if view.online)
+    _run(feature_store, first, last)
+    mode = "incremental" if first is None else "full"
+    logger.info("Materialized %s up to %s (%s).", ", ".join(views) or "nothing", last.isoformat(), mode)
+    started = first.isoformat() if first else None
+    return {"mode": mode, "start": started, "end": last.isoformat(), "feature_views": views}
+
+
+def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime) -> None:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; the log says the same
+            if start is None:
+                feature_store.materialize_incremental(end_date=end)
+            else:
+                feature_store.materialize(start_date=start, end_date=end)
+    except Exception as error:
+        message = f"The features can't be materialized: {str(error) or type(error).__name__}"
+        raise FeatureStoreError(message) from error
+
+
+def _time(value: str | date | None, name: str) -> datetime | None:
+    if value is None or value == "":
+        return None
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else value.isoformat())
+    except ValueError as error:
+        message = f"{name}={value} is not a time such as 2026-06-15T08:00:00+00:00."
+        raise RequestError(message) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

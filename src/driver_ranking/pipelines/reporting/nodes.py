@@ -1,0 +1,53 @@
+"""The nodes of pipeline ``reporting``. DuckDB aggregates the output's file; no node holds its rows."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow.dataset as ds
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_BINS = 40
+
+
+def plot_score_distribution(batch_output: ds.Dataset) -> "go.Figure":
+    """Plot how many rows have which score, and say how many have none."""
+    import plotly.graph_objects as go
+
+    counts, edges = _histogram(batch_output)
+    excluded = _query(batch_output, "SELECT count(*) FILTER (score IS NULL) FROM batch_output")[0][0]
+    centers = [(low + high) / 2 for low, high in pairwise(edges)]
+    figure = go.Figure([go.Bar(x=centers, y=counts)])
+    title = f"Scores of {sum(counts)} rows ({excluded} more have none)"
+    return figure.update_layout(title=title, xaxis_title="score", yaxis_title="rows", bargap=0)
+
+
+def plot_top_drivers(batch_output: ds.Dataset, top_drivers: int) -> "go.Figure":
+    """Plot the drivers with the highest scores; of a driver with several rows the best one counts."""
+    import plotly.graph_objects as go
+
+    best = "SELECT driver_id, max(score) AS best FROM batch_output WHERE score IS NOT NULL GROUP BY driver_id"
+    rows = _query(batch_output, f"{best} ORDER BY best DESC, driver_id LIMIT {int(top_drivers)}")
+    figure = go.Figure([go.Bar(x=[str(driver_id) for driver_id, _ in rows], y=[score for _, score in rows])])
+    figure.update_xaxes(type="category")
+    return figure.update_layout(title=f"Top {len(rows)} drivers", xaxis_title="driver", yaxis_title="score")
+
+
+def _histogram(batch_output: ds.Dataset) -> tuple[list[int], list[float]]:
+    """Return counts of equal bins between the lowest and the highest score, and the bins' edges."""
+    ((low, high),) = _query(batch_output, "SELECT min(score), max(score) FROM batch_output")
+    if low is None:
+        return [], []
+    width = (high - low) / _BINS or 1.0
+    bins = f"least(floor((score - {low!r}) / {width!r}), {_BINS - 1})::INTEGER"
+    sql = f"SELECT {bins} AS bin, count(*) FROM batch_output WHERE score IS NOT NULL GROUP BY bin"
+    found: dict[int, int] = dict(_query(batch_output, sql))
+    return [found.get(index, 0) for index in range(_BINS)], [low + index * width for index in range(_BINS + 1)]
+
+
+def _query(batch_output: ds.Dataset, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        connection.register("batch_output", batch_output)
+        return connection.execute(sql).fetchall()

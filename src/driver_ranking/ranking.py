@@ -1,0 +1,141 @@
+"""The rules that batch and online serving share: who is excluded and why, the order, ties, and the top k.
+
+Pure NumPy. A driver whose features are missing is excluded with a status, never scored. Scores rank descending; equal
+scores keep the request's order; a driver that is named twice is ranked once. A score that is not a finite number is an
+error of the model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.errors import NonFiniteScoreError, RequestError
+
+_LISTED_ROWS = 5  # how many rows an error message names
+
+
+class Status(StrEnum):
+    """Why a row has a score or has none."""
+
+    OK = "ok"
+    MISSING_FEATURES = "missing_features"
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """The scores of feature rows, in the rows' order.
+
+    Attributes:
+        score: float64 ``[n]``; NaN where the row is excluded, finite elsewhere.
+        scored: bool ``[n]``; False where the row is excluded with ``Status.MISSING_FEATURES``.
+    """
+
+    score: NDArray[np.float64]
+    scored: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Drivers, best first, and those that could not be ranked.
+
+    Attributes:
+        driver_id: int64 ``[k]``, best first.
+        score: float64 ``[k]``, descending.
+        excluded_driver_id: int64 ``[m]``, each id once, in the request's order.
+    """
+
+    driver_id: NDArray[np.int64]
+    score: NDArray[np.float64]
+    excluded_driver_id: NDArray[np.int64]
+
+
+def has_all_features(features: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return for each row of float64 ``[n, k]`` whether no feature is missing (NaN stands for null)."""
+    return np.asarray(~np.isnan(features).any(axis=1))
+
+
+def is_fresh(
+    feature_timestamp: NDArray[np.int64], request_timestamp: NDArray[np.int64] | np.int64, ttl: int | None
+) -> NDArray[np.bool_]:
+    """Return for each feature row whether it is young enough to be used at the time of the request.
+
+    The rule is that of Feast's point-in-time join: ``request - ttl <= feature <= request``, both ends included.
+
+    Args:
+        feature_timestamp: int64 ``[n]``, event times in microseconds since the epoch, UTC.
+        request_timestamp: int64 ``[n]`` or one value, likewise.
+        ttl: Time to live in microseconds; None or 0 for no limit.
+    """
+    known = feature_timestamp <= request_timestamp
+    if not ttl:
+        return np.asarray(known)
+    return np.asarray(known & (request_timestamp - feature_timestamp <= ttl))
+
+
+def score_rows(
+    features: NDArray[np.float64],
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    first_row: int = 0,
+) -> ScoredRows:
+    """Score the rows that have all features; the others never reach the model.
+
+    Args:
+        features: float64 ``[n, k]``, columns in the order of the model's signature, NaN for null.
+        predict: The model: float64 ``[m, k]`` to float64 ``[m]``. Not called when no row is left.
+        first_row: Number of the first row in the whole input, for the error message.
+
+    Raises:
+        NonFiniteScoreError: The model gave NaN or an infinite score; the message names the rows.
+    """
+    scored = has_all_features(features)
+    score = np.full(len(features), np.nan)
+    if scored.all() and len(features):
+        score = predict(features)
+    elif scored.any():
+        score[scored] = predict(features[scored])
+    _check_finite(score, scored, first_row)
+    return ScoredRows(score, scored)
+
+
+def _check_finite(score: NDArray[np.float64], scored: NDArray[np.bool_], first_row: int) -> None:
+    faulty = np.flatnonzero(scored & ~np.isfinite(score))
+    if faulty.size:
+        named = ", ".join(f"row {first_row + row + 1} ({score[row]})" for row in faulty[:_LISTED_ROWS])
+        more = ", ..." if faulty.size > _LISTED_ROWS else ""
+        message = f"The model gave a score that is not a finite number for {named}{more}. Check the model's training."
+        raise NonFiniteScoreError(message)
+
+
+def order_by_score(score: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the indices that order float64 ``[n]`` descending; equal scores keep their order."""
+    return np.argsort(-score, kind="stable")
+
+
+def first_occurrences(driver_id: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the indices at which each id of int64 ``[n]`` occurs first, ascending."""
+    _, first = np.unique(driver_id, return_index=True)
+    return np.sort(first)
+
+
+def rank(driver_id: NDArray[np.int64], rows: ScoredRows, *, top_k: int = 1) -> Ranking:
+    """Rank the drivers of one request.
+
+    Args:
+        driver_id: int64 ``[n]``, in the request's order; a repeated id counts once, where it occurs first.
+        rows: The scores of these drivers, in the same order.
+        top_k: How many drivers to return at most; at least 1.
+
+    Raises:
+        RequestError: ``top_k`` is less than 1.
+    """
+    if top_k < 1:
+        message = f"top_k must be 1 or more, not {top_k}."
+        raise RequestError(message)
+    distinct = first_occurrences(driver_id)
+    ranked, excluded = distinct[rows.scored[distinct]], distinct[~rows.scored[distinct]]
+    best = ranked[order_by_score(rows.score[ranked])[:top_k]]
+    return Ranking(driver_id[best], rows.score[best], driver_id[excluded])

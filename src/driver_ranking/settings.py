@@ -1,0 +1,37 @@
+"""Kedro's settings of this project."""
+
+import os
+from datetime import date
+
+from omegaconf.resolvers import oc
+
+from driver_ranking.errors import RequestError
+from driver_ranking.hooks import CheckInputs
+
+# nothing phones home; .telemetry says the same to kedro-telemetry
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def dated_folder(run_date: object) -> str:
+    """Return ``YYYY-MM-DD/`` for a run's date, nothing for none.
+
+    Raises:
+        RequestError: It is not a date.
+    """
+    if run_date is None:
+        return ""
+    try:
+        return f"{date.fromisoformat(str(run_date)).isoformat()}/"
+    except ValueError as error:
+        message = f"run_date={run_date} is not a date such as 2026-06-15."
+        raise RequestError(message) from error
+
+
+HOOKS = (CheckInputs(),)
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "custom_resolvers": {"oc.env": oc.env, "dated_folder": dated_folder},
+}

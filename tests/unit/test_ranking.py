@@ -1,0 +1,167 @@
+"""The rules that batch and online serving share."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from driver_ranking.errors import NonFiniteScoreError, RequestError
+from driver_ranking.ranking import (
+    Ranking,
+    ScoredRows,
+    first_occurrences,
+    has_all_features,
+    is_fresh,
+    order_by_score,
+    rank,
+    score_rows,
+)
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
+SCORES = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]) | FINITE, max_size=30)  # few values: ties are common
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[NDArray[np.int64], ScoredRows]:
+    """Driver ids with repetitions; of one driver all rows have one score, as in an online request."""
+    drivers = draw(st.lists(st.integers(1001, 1015), max_size=25))
+    score_of = {driver: draw(st.sampled_from([0.1, 0.2, 0.9]) | FINITE) for driver in sorted(set(drivers))}
+    excluded = {driver for driver in sorted(set(drivers)) if draw(st.booleans())}
+    scored = np.array([driver not in excluded for driver in drivers], dtype=np.bool_)
+    score = np.array([score_of[driver] for driver in drivers], dtype=np.float64)
+    return np.array(drivers, dtype=np.int64), ScoredRows(np.where(scored, score, np.nan), scored)
+
+
+def best_first(request: tuple[NDArray[np.int64], ScoredRows], top_k: int = 1000) -> Ranking:
+    return rank(*request, top_k=top_k)
+
+
+@given(requests())
+def test_every_driver_is_ranked_or_excluded_once(request_rows: tuple[NDArray[np.int64], ScoredRows]) -> None:
+    ranking = best_first(request_rows)
+    named = [*ranking.driver_id.tolist(), *ranking.excluded_driver_id.tolist()]
+    assert sorted(named) == sorted(set(request_rows[0].tolist()))
+
+
+@given(requests())
+def test_scores_descend_and_belong_to_their_drivers(request_rows: tuple[NDArray[np.int64], ScoredRows]) -> None:
+    drivers, rows = request_rows
+    ranking = best_first(request_rows)
+    assert (np.diff(ranking.score) <= 0).all()
+    score_of = dict(zip(drivers.tolist(), rows.score.tolist(), strict=True))
+    assert ranking.score.tolist() == [score_of[driver] for driver in ranking.driver_id.tolist()]
+
+
+@given(requests())
+def test_ties_keep_the_order_of_the_request(request_rows: tuple[NDArray[np.int64], ScoredRows]) -> None:
+    drivers, _ = request_rows
+    ranking = best_first(request_rows)
+    place = {driver: drivers.tolist().index(driver) for driver in drivers.tolist()}
+    for better, worse in zip(range(len(ranking.score) - 1), range(1, len(ranking.score)), strict=True):
+        if ranking.score[better] == ranking.score[worse]:
+            assert place[int(ranking.driver_id[better])] < place[int(ranking.driver_id[worse])]
+
+
+@given(requests(), st.randoms(use_true_random=False))
+def test_a_permutation_changes_nothing_but_the_order_of_ties(
+    request_rows: tuple[NDArray[np.int64], ScoredRows], random: Random
+) -> None:
+    drivers, rows = request_rows
+    order = list(range(len(drivers)))
+    random.shuffle(order)
+    shuffled = best_first((drivers[order], ScoredRows(rows.score[order], rows.scored[order])))
+    ranking = best_first(request_rows)
+    assert shuffled.score.tolist() == ranking.score.tolist()
+    assert set(shuffled.driver_id.tolist()) == set(ranking.driver_id.tolist())
+    assert set(shuffled.excluded_driver_id.tolist()) == set(ranking.excluded_driver_id.tolist())
+
+
+@given(requests(), st.integers(1, 30))
+def test_top_k_is_the_beginning_of_the_whole_ranking(
+    request_rows: tuple[NDArray[np.int64], ScoredRows], top_k: int
+) -> None:
+    whole, top = best_first(request_rows), best_first(request_rows, top_k)
+    assert top.driver_id.tolist() == whole.driver_id.tolist()[:top_k]
+    assert top.score.tolist() == whole.score.tolist()[:top_k]
+    assert top.excluded_driver_id.tolist() == whole.excluded_driver_id.tolist()
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_top_k_below_one_is_refused(top_k: int) -> None:
+    with pytest.raises(RequestError, match=f"top_k must be 1 or more, not {top_k}"):
+        rank(np.array([1]), ScoredRows(np.array([0.5]), np.array([True])), top_k=top_k)
+
+
+def test_the_first_of_equal_drivers_wins() -> None:
+    rows = ScoredRows(np.array([0.1, 0.7, 0.7, np.nan]), np.array([True, True, True, False]))
+    ranking = rank(np.array([1004, 1002, 1001, 1003]), rows)
+    assert ranking.driver_id.tolist() == [1002]
+    assert ranking.excluded_driver_id.tolist() == [1003]
+
+
+@given(st.lists(st.integers(0, 5)))
+def test_first_occurrences_are_those_of_a_plain_loop(ids: list[int]) -> None:
+    expected = [index for index, value in enumerate(ids) if value not in ids[:index]]
+    assert first_occurrences(np.array(ids, dtype=np.int64)).tolist() == expected
+
+
+@given(SCORES)
+def test_order_by_score_is_a_stable_sort(scores: list[float]) -> None:
+    expected = sorted(range(len(scores)), key=lambda index: -scores[index])
+    assert order_by_score(np.array(scores, dtype=np.float64)).tolist() == expected
+
+
+@given(st.lists(st.lists(FINITE | st.just(float("nan")), min_size=3, max_size=3), max_size=20))
+def test_rows_with_a_missing_feature_are_excluded_and_never_reach_the_model(rows: list[list[float]]) -> None:
+    features = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+    seen: list[NDArray[np.float64]] = []
+
+    def predict(batch: NDArray[np.float64]) -> NDArray[np.float64]:
+        seen.append(batch)
+        return np.asarray(batch.sum(axis=1), dtype=np.float64)
+
+    result = score_rows(features, predict)
+    complete = [not any(np.isnan(row)) for row in rows]
+    assert result.scored.tolist() == complete == has_all_features(features).tolist()
+    assert np.isnan(result.score[~result.scored]).all()
+    assert result.score[result.scored].tolist() == features[result.scored].sum(axis=1).tolist()
+    assert len(seen) == int(any(complete))
+    assert all(not np.isnan(batch).any() for batch in seen)
+
+
+@given(st.integers(1, 20), st.data())
+def test_a_score_that_is_not_finite_is_an_error_that_names_the_rows(count: int, data: st.DataObject) -> None:
+    row = data.draw(st.integers(0, count - 1))
+    bad = data.draw(st.sampled_from([float("nan"), float("inf"), float("-inf")]))
+    score = np.zeros(count)
+    score[row] = bad
+    with pytest.raises(NonFiniteScoreError, match=rf"not a finite number for row {100 + row + 1} \({bad}\)"):
+        score_rows(np.zeros((count, 2)), lambda _: score, first_row=100)
+
+
+def test_the_error_names_five_rows_at_most() -> None:
+    with pytest.raises(NonFiniteScoreError, match=r"row 5 \(nan\), \.\.\."):
+        score_rows(np.zeros((7, 1)), lambda features: np.full(len(features), np.nan))
+
+
+HOUR = 3_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("age", "ttl", "fresh"),
+    [
+        (0, HOUR, True),
+        (HOUR, HOUR, True),  # the edge is included, as in Feast's join
+        (HOUR + 1, HOUR, False),
+        (-1, HOUR, False),  # not known yet
+        (10**6 * HOUR, None, True),
+        (10**6 * HOUR, 0, True),
+        (-1, None, False),
+    ],
+)
+def test_the_ttl_counts_from_the_request_back(age: int, ttl: int | None, fresh: bool) -> None:  # noqa: FBT001 - a case
+    request = np.int64(1_780_000_000_000_000)
+    assert is_fresh(np.array([request - age]), request, ttl).tolist() == [fresh]
