@@ -127,7 +127,7 @@ class TrainedModel:
         metrics: What MLflow shows as the run's metrics.
         artifacts: Texts that MLflow shows with the run, plots as HTML for example, by file name.
         problems: Why it must not be registered; empty when it passed validation.
-        serialization_format: MLflow's name of the file format, ``skops`` or ``cloudpickle``.
+        trusted_types: Types in the estimator that skops would not load from a stranger, by their full names.
     """
 
     estimator: Any
@@ -138,7 +138,7 @@ class TrainedModel:
     metrics: Mapping[str, float]
     artifacts: Mapping[str, str]
     problems: tuple[str, ...]
-    serialization_format: str = "skops"
+    trusted_types: tuple[str, ...] = ()
 
 
 class ModelRegistry:
@@ -195,8 +195,12 @@ class ModelRegistry:
         """Log a trained model as a run of the experiment and return the URI of the logged model.
 
         The run's tag ``validation`` says ``passed`` or ``failed``; nothing is registered.
+
+        Raises:
+            ModelError: MLflow refuses it, because of a type that is not trusted for example.
         """
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         self._connect()
         self._ensure_experiment()
@@ -207,7 +211,12 @@ class ModelRegistry:
             mlflow.set_tag(VALIDATION_TAG, "failed" if trained.problems else "passed")
             for name, text in trained.artifacts.items():
                 mlflow.log_text(text, name)
-            return _log_estimator(trained)
+            try:
+                return _log_estimator(trained)
+            except MlflowException as error:
+                hint = "A type that you trust can be named in the parameter `training.trusted_types`."
+                message = f"The model can't be logged: {str(error).splitlines()[0]} {hint}"
+                raise ModelError(message) from error
 
     def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
         """Register a logged model as a new version, give it the alias, and return it."""
@@ -343,7 +352,7 @@ def _log_estimator(trained: TrainedModel) -> str:
             name="model",
             signature=signature,
             input_example=example,
-            serialization_format=trained.serialization_format,
+            skops_trusted_types=list(trained.trusted_types),
             pip_requirements=[f"mlflow=={mlflow.__version__}", f"scikit-learn=={sklearn.__version__}"],
         )
     return str(info.model_uri)

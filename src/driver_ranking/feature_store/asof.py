@@ -248,7 +248,7 @@ class _Extraction:
 
     def sql(self, engine: Engine, *, in_order: bool) -> str:
         relation = _source_relation(engine, self.source, self.repo_path)
-        relation.require([*self.extract.keys, *self.extract.columns], "which is to be read")
+        relation.require(self.extract.columns, "which is to be read")
         times = [name for name in (self.extract.event_time, self.extract.created) if name]
         relation = with_instants(engine, relation, times)
         extract = replace(self.extract, relation=relation.sql, source_order=relation.order)

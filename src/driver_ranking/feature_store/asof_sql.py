@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_MAX_MICROSECONDS = 2**63 - 1
+_ENDLESS = 2**62  # microseconds: older than any time, and far enough from the end of BIGINT to subtract
 
 
 @dataclass(frozen=True)
@@ -275,10 +275,10 @@ def _outputs(entities: EntityRows, views: Sequence[ViewJoin]) -> list[str]:
 def _valid(number: int, feature: int, view: ViewJoin) -> str:
     value = f"v{number}.f{feature}"
     ttl = view.ttl // timedelta(microseconds=1) if view.ttl else 0
-    if not 0 < ttl < _MAX_MICROSECONDS:
+    if not 0 < ttl < _ENDLESS:
         return value
     # The row with the latest event time is the only one to judge: if it is too old, all are.
-    return f"CASE WHEN e.t::HUGEINT - v{number}.t <= {ttl} THEN {value} END"
+    return f"CASE WHEN e.t - v{number}.t <= {ttl} THEN {value} END"
 
 
 def _join(number: int, view: ViewJoin, entity_columns: Sequence[str], *, late: bool) -> str:

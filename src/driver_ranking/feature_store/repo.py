@@ -1,6 +1,7 @@
 """A Feast feature repo: read its definitions, apply them, open its store, and look up a model's features."""
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -42,6 +43,7 @@ class FeatureRepo:
         Raises:
             FeatureStoreError: The configuration is not there or not valid.
         """
+        _import_feast()
         from feast import FeatureStore
 
         if not self.config_file.is_file():
@@ -56,9 +58,9 @@ class FeatureRepo:
         Raises:
             FeatureStoreError: A file can't be imported.
         """
+        config = self.open().config
         from feast.repo_operations import _get_repo_contents
 
-        config = self.open().config
         with _explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
             contents: RepoContents = _get_repo_contents(self.path, config.project, config)
             return contents
@@ -71,9 +73,9 @@ class FeatureRepo:
         Raises:
             FeatureStoreError: Feast refuses a definition, or a store can't be reached.
         """
+        store = self.open()
         from feast.repo_operations import apply_total_with_repo_instance
 
-        store = self.open()
         with _explained(f"The feature repo {self.path} can't be applied"), _importable(self.path), _quiet() as said:
             _create_folders(store)
             apply_total_with_repo_instance(
@@ -155,6 +157,25 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
         message = f"The feature service {service.name!r} has features of one name: train on `view__feature` columns."
         raise FeatureStoreError(message)
     return ServiceFeatures(service, full_names, columns)
+
+
+def _import_feast() -> None:
+    """Import Feast without the run-time type checks of its definitions' arguments.
+
+    Feast decorates its classes with ``typeguard.typechecked``, which parses and compiles each class again: a third of
+    the time that the import takes. ``python -O`` leaves that out as well; here only Feast is meant. What a definition
+    gets wrong is refused when it is applied, and Feast's own command checks as ever.
+    """
+    if "feast" in sys.modules:
+        return
+    import typeguard
+
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        importlib.import_module("feast")
+    finally:
+        typeguard.typechecked = checked
 
 
 def _create_folders(store: "FeatureStore") -> None:

@@ -162,7 +162,7 @@ def validate_model(
         metrics=evaluation_metrics,
         artifacts={"evaluation.html": evaluation_plot.to_html(include_plotlyjs=True)},
         problems=problems,
-        serialization_format=training["serialization_format"],
+        trusted_types=tuple(training["trusted_types"]),
     )
 
 

@@ -1,0 +1,102 @@
+"""The statement alone: it knows no files and no Feast, so any engine can run it, whole or per partition."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from driver_ranking.feature_store.asof import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ENTITIES = EntityRows("entities", ("driver_id", "event_timestamp", "request"), "event_timestamp", ("request",))
+VIEW = ViewJoin(
+    relation='"the features"',
+    keys=(JoinKey("driver", "driver_id"),),
+    event_time="at",
+    features=(Feature("trips", "trips"),),
+    source_order=("number",),
+    created="made",
+    ttl=timedelta(minutes=30),
+)
+
+
+def run(sql: str, entities: pa.Table, features: pa.Table) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("entities", entities)
+        connection.register("the features", features)
+        rows: list[tuple[Any, ...]] = connection.execute(sql).fetchall()
+        return rows
+
+
+def some_rows(seed: int) -> tuple[pa.Table, pa.Table]:
+    draw = random.Random(seed)  # noqa: S311  # test data
+
+    def moments(count: int) -> list[datetime]:
+        return [NOON + timedelta(minutes=draw.randrange(60)) for _ in range(count)]
+
+    entities = pa.table(
+        {
+            "driver_id": [draw.randrange(8) for _ in range(300)],
+            "event_timestamp": moments(300),
+            "request": range(300),
+        },
+    )
+    features = pa.table(
+        {
+            "driver": [draw.randrange(8) for _ in range(200)],
+            "at": moments(200),
+            "made": moments(200),
+            "number": range(200),
+            "trips": range(200),
+        },
+    )
+    return entities, features
+
+
+@pytest.mark.parametrize("filter_by_created", [False, True])
+def test_partitions_by_key_give_what_the_whole_gives(*, filter_by_created: bool) -> None:
+    entities, features = some_rows(1)
+    sql = point_in_time_sql(ENTITIES, [VIEW], filter_by_created=filter_by_created)
+    parts: list[tuple[Any, ...]] = []
+    for part in range(3):
+        mine = [
+            [driver.as_py() % 3 == part for driver in column] for column in (entities["driver_id"], features["driver"])
+        ]
+        parts += run(sql, entities.filter(mine[0]), features.filter(mine[1]))
+    assert sorted(parts, key=lambda row: int(row[2])) == run(sql, entities, features)
+
+
+def test_without_an_order_every_row_still_comes_once() -> None:
+    entities, features = some_rows(2)
+    unordered = EntityRows("entities", ENTITIES.columns, "event_timestamp")
+    rows = run(point_in_time_sql(unordered, [VIEW]), entities, features)
+    assert sorted(rows, key=lambda row: int(row[2])) == run(point_in_time_sql(ENTITIES, [VIEW]), entities, features)
+
+
+def test_the_order_of_features_is_that_of_their_positions() -> None:
+    first = ViewJoin("f", (), "t", (Feature("a", "a", 2), Feature("b", "b", 0)), ("n",))
+    second = ViewJoin("g", (), "t", (Feature("c", "c", 1),), ("n",))
+    sql = point_in_time_sql(EntityRows("e", ("t",), "t"), [first, second])
+    relation = "SELECT TIMESTAMP '2026-01-31' AS t, 1 AS n, 'a' AS a, 'b' AS b, 'c' AS c"
+    with duckdb.connect() as connection:
+        for name in "efg":
+            connection.execute(f"CREATE VIEW {name} AS {relation}")
+        result = connection.execute(sql).to_arrow_table()
+    assert result.column_names == ["t", "b", "c", "a"]
+    assert [result[name].to_pylist() for name in "abc"] == [["a"], ["b"], ["c"]]
+
+
+def test_a_ttl_beyond_all_times_is_none() -> None:
+    endless = ViewJoin("f", (), "t", (Feature("a", "a"),), ("n",), ttl=timedelta.max)
+    assert "CASE" not in point_in_time_sql(EntityRows("e", ("t",), "t"), [endless])
+
+
+def test_a_view_whose_rows_have_no_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="source_order is empty: name the columns that number the rows"):
+        ViewJoin("f", (), "t", (), ())
