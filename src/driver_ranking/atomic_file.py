@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove_stale(path: Path) -> None:
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+    for stale in path.parent.glob(f".*{path.name}.*.tmp*"):  # what writes itself may have renamed a file of its own
         with suppress(FileNotFoundError):
             if time.time() - stale.stat().st_mtime > _STALE_AFTER:
                 stale.unlink()

@@ -6,7 +6,8 @@ normalised, which an offline store runs as part of its own.
 
 import csv
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Never, NoReturn
@@ -15,6 +16,7 @@ import duckdb
 import fsspec
 from kedro.io import AbstractDataset, DatasetError
 
+from driver_ranking.datasets.preview import TablePreview, table_preview
 from driver_ranking.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -256,6 +258,13 @@ def _select(source: _Source, rules: list[_Rule]) -> str:
     return f"SELECT {columns} FROM {source.scan}"
 
 
+@contextmanager
+def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
 class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
     """Entity rows in a CSV, TSV or Parquet file, local or at any URL that fsspec opens.
 
@@ -308,9 +317,16 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
         message = f"{self._filepath}: entity rows are only read."
         raise DatasetError(message)
 
+    def preview(self, rows: int = 5) -> TablePreview:
+        """Return the first rows, for kedro viz."""
+        sql = self.load().sql
+        with _connected() as connection:
+            if "://" in self._filepath:
+                connection.register_filesystem(fsspec.core.url_to_fs(self._filepath)[0])
+            return table_preview(connection.execute(f"{sql} LIMIT {int(rows)}").to_arrow_table())
+
     def _check(self) -> EntityRows:
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with _connected() as connection:
             source = _Source(self._filepath, connection)
             rules = _rules(source, self._timestamp_column, self._key_columns, self._number_columns)
             row_count = _check_values(source, rules)

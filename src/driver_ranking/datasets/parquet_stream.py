@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from driver_ranking.atomic_file import replacing
+from driver_ranking.datasets.preview import TablePreview, table_preview
 
 
 @runtime_checkable
@@ -52,6 +53,10 @@ class ParquetStreamDataset(AbstractDataset[WritesParquet | pa.RecordBatchReader 
                 data.write_parquet(str(temporary))
             else:
                 _write_batches(temporary, data)
+
+    def preview(self, rows: int = 5) -> TablePreview:
+        """Return the first rows, for kedro viz."""
+        return table_preview(self.load().head(rows))
 
     def _exists(self) -> bool:
         return self._path.is_file()

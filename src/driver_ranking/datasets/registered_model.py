@@ -7,6 +7,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from driver_ranking.datasets.preview import JSONPreview
 from driver_ranking.model import ModelRegistry, RegistryLocation, TrainedModel, write_record
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,10 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
         registered = registry.promote(model_uri, data.feature_service)
         write_record(registered, self._record)
         logger.info("Registered the %s as %r.", registered.label, self._location.alias)
+
+    def preview(self) -> JSONPreview:
+        """Return the record of the version registered last, for kedro viz."""
+        return JSONPreview(self._record.read_text(encoding="utf-8"))
 
     def _exists(self) -> bool:
         return self._location.tracking_uri is not None or self._location.database.exists()

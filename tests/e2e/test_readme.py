@@ -1,0 +1,104 @@
+"""The README's commands work as they are written."""
+
+import contextlib
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.projects import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+]
+BIN = Path(sys.executable).parent
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_readme_has_commands_of_each_kind() -> None:
+    kinds = {command.split()[0] for command in COMMANDS}
+    assert kinds == {"make", "kedro", "feast"}
+
+
+def test_its_make_targets_are_listed_by_make() -> None:
+    listed = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = {command.split()[1] for command in COMMANDS if command.startswith("make")}
+    assert {"run", "test"} <= named <= set(listed)
+
+
+@pytest.mark.slow
+def test_its_other_commands_run(project: Path) -> None:
+    for command in COMMANDS:
+        if not command.startswith("make"):
+            done = subprocess.run(
+                shlex.split(command), cwd=project, env=environment(), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (project / "data/07_model_output/2026-06-15/batch_output.parquet").is_file()
+
+
+def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:
+    script = "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
+    shown = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True)
+    block = re.search(r"```text\n(.*?)```", README, flags=re.DOTALL)
+    assert block is not None
+    for line in block[1].splitlines():
+        assert line == "..." or line in shown.stdout.splitlines()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def server(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def fetch(process: subprocess.Popen[bytes], url: str, seconds: float = 90) -> str:
+    """Return what a server that has just been started answers, once it does."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the server that was just started
+            return str(answer.read().decode())
+        time.sleep(0.2)
+    message = f"nothing answers at {url}; the server's exit code is {process.poll()}"
+    raise AssertionError(message)
+
+
+@pytest.mark.slow
+def test_kedro_viz_serves_the_project(project: Path) -> None:
+    port = free_port()
+    command = ["kedro", "viz", "run", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]
+    with server(command, project) as process:
+        assert "batch_output" in fetch(process, f"http://127.0.0.1:{port}/api/main")
+
+
+@pytest.mark.slow
+def test_feast_serves_its_ui(project: Path) -> None:
+    port = free_port()
+    command = ["feast", "-c", "feature_repo", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    with server(command, project) as process:
+        assert "driver_ranking" in fetch(process, f"http://127.0.0.1:{port}/projects-list.json")
