@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow coverage lint format viz ui bench-batch bench-start bench-materialize sample lock clean
+.PHONY: help setup run test test-slow lint format viz ui bench-batch bench-start bench-materialize sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ setup: $(STAMP) ## make the virtual environment .venv with the pinned packages
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
 		{ echo 'Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11'; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
@@ -30,15 +30,12 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 	$(KEDRO) run --pipelines reporting
 	@$(BIN)/python -c "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
 
-test: $(STAMP) ## run the tests but the slow ones
-	$(BIN)/pytest -m 'not slow'
+test: $(STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
+	$(BIN)/pytest -m 'not slow' --cov --cov-report=
+	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --fail-under=100
 
 test-slow: $(STAMP) ## run the slow tests
 	$(BIN)/pytest -m slow
-
-coverage: $(STAMP) ## run the tests and require complete branch coverage of the core
-	$(BIN)/pytest -m 'not slow' --cov --cov-report=
-	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --fail-under=100
 
 lint: $(STAMP) ## check style, types, the direction of imports and the repository's own files
 	$(BIN)/ruff check
@@ -55,7 +52,9 @@ viz: $(STAMP) ## open the project in kedro viz
 	$(KEDRO) viz run --host 127.0.0.1
 
 ui: $(STAMP) ## open the registered models in MLflow
-	DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///data/06_models/mlflow/mlflow.db
+	@mkdir -p data/06_models/mlflow
+	DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 \
+		--backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///data/06_models/mlflow/mlflow.db}
 
 bench-batch: $(STAMP) ## measure extraction and scoring against their baselines (takes long, needs 4 GB of disk)
 	$(BIN)/python benchmarks/bench_batch.py

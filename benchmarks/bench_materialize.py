@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import Usage, machine, markdown_table, measure, ratios, spread
+from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def main() -> None:
     """Measure every case, or play the part of one of the children."""
     arguments = _arguments()
     if arguments.part == "data":
-        make_data(Path(arguments.folder), arguments.drivers, arguments.history)
+        make_data(Path(arguments.folder), arguments.drivers[0], arguments.history)
     elif arguments.part == "run":
         run_case(arguments)
     else:
@@ -50,7 +50,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--drivers", type=int, default=100_000)
+    parser.add_argument("--drivers", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/materialize.md", help="where the table goes")
     parser.add_argument("--history", type=int, default=1, help="feature rows per driver")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows-per-batch", type=int, help="of the streaming engine; without it, the engine's own")
@@ -64,17 +65,20 @@ def _arguments() -> argparse.Namespace:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Run all cases by turns and print the table."""
-    with tempfile.TemporaryDirectory() as name, redis_server(Path(name)) as address:
-        size = ["--drivers", str(arguments.drivers), "--history", str(arguments.history)]
-        child("--part", "data", "--folder", name, *size)
-        results: dict[tuple[str, str], list[Usage]] = {}
-        for _ in range(arguments.runs):
-            for store in STORES:
-                for case in arguments.cases:
-                    result = measure_one(name, case, store, address, arguments.rows_per_batch)
-                    results.setdefault((store, case), []).append(result)
-        print(report(arguments.drivers, results))
+    """Run all cases by turns, for each number of drivers, and write the tables."""
+    tables = ["# Materialization", ""]
+    for drivers in arguments.drivers:
+        with tempfile.TemporaryDirectory() as name, redis_server(Path(name)) as address:
+            child("--part", "data", "--folder", name, "--drivers", str(drivers), "--history", str(arguments.history))
+            results: dict[tuple[str, str], list[Usage]] = {}
+            for _ in range(arguments.runs):
+                for store in STORES:
+                    for case in arguments.cases:
+                        result = measure_one(name, case, store, address, arguments.rows_per_batch)
+                        results.setdefault((store, case), []).append(result)
+            tables.append(report(drivers, results))
+    arguments.output.write_text("\n".join(tables), encoding="utf-8")
+    print("\n".join(tables))
 
 
 def measure_one(folder: str, case: str, store: str, address: str, rows: int | None) -> Usage:

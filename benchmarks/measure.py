@@ -43,7 +43,8 @@ def measure(command: Sequence[str], cwd: Path | None = None, env: Mapping[str, s
         RuntimeError: The command failed; its error output is the message.
     """
     started = time.perf_counter()
-    environment = {**os.environ, "DO_NOT_TRACK": "true", **(env or {})}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "FEAST_", "KEDRO_"))}
+    environment = {**ours, "DO_NOT_TRACK": "true", **(env or {})}
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)

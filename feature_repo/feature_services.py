@@ -1,6 +1,7 @@
 """The sets of features that models are bound to: a model's tag `feature_service` names one of these."""
 
 from feast import FeatureService
+
 from feature_views import driver_stats
 
 driver_ranking_v1 = FeatureService(

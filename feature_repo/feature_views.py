@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
-from data_sources import driver_stats_source
-from entities import driver
 from feast import FeatureView, Field
 from feast.types import Float32, Int32
+
+from data_sources import driver_stats_source
+from entities import driver
 
 driver_stats = FeatureView(
     name="driver_stats",

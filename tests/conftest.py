@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,11 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# Before anything else: no test may reach a registry or a store that the environment names.
+for _variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "FEAST_FS_YAML_FILE_PATH", "KEDRO_ENV"):
+    os.environ.pop(_variable, None)
 
 
 def _redis_executable() -> str:

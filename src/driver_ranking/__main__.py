@@ -1,4 +1,4 @@
-"""Run the project as a program: ``python -m driver_ranking --pipeline batch`` is ``kedro run --pipeline batch``."""
+"""Run the project as a program: ``python -m driver_ranking --pipelines batch`` is ``kedro run --pipelines batch``."""
 
 from pathlib import Path
 

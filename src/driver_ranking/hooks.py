@@ -6,6 +6,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from driver_ranking.pipelines.batch.nodes import check_request
+from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST
+
+_BATCH_INPUTS = {"batch_request", "champion_model", "feature_definitions"}
+
 
 @runtime_checkable
 class ChecksItself(Protocol):
@@ -21,8 +26,11 @@ class CheckInputs:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Check the inputs that no node of this run makes."""
-        for name in sorted(pipeline.inputs()):
+        """Check the inputs of nodes tagged so that no node of this run makes, and whether they fit together."""
+        checked = pipeline.only_nodes_with_tags(CHECKED_FIRST).all_inputs()
+        for name in sorted(pipeline.inputs() & checked):
             dataset = catalog.get(name)
             if isinstance(dataset, ChecksItself):
                 dataset.check()
+        if pipeline.inputs() >= _BATCH_INPUTS:
+            check_request(*(catalog.load(name) for name in sorted(_BATCH_INPUTS)))

@@ -5,8 +5,10 @@ A registered version says itself what it needs: its signature names the features
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +20,8 @@ from driver_ranking.atomic_file import replacing
 from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
     from mlflow.exceptions import MlflowException
@@ -148,9 +152,12 @@ class ModelRegistry:
         """Name the registry, and the version to use where it is not the alias; nothing is opened yet."""
         self.location = location
         self.version = version
+        self._resolved: dict[str, RegisteredModel] = {}
 
     def resolve(self, version: int | str | None = None) -> RegisteredModel:
         """Return a given version, else the one that this registry is pinned to, else the one that the alias names.
+
+        What was resolved once stays: the alias is not asked again.
 
         Args:
             version: A version's number.
@@ -160,7 +167,15 @@ class ModelRegistry:
             ModelSignatureError: The model has no signature with named, numeric columns.
             ModelError: The registry fails, or the version has no tag ``feature_service``.
         """
-        found = self._find(self.version if version is None else version)
+        wanted = self.version if version is None else version
+        asked = f"@{self.location.alias}" if wanted is None else str(wanted)
+        if asked not in self._resolved:
+            model = self._resolve(wanted)
+            self._resolved |= {asked: model, model.version: model}
+        return self._resolved[asked]
+
+    def _resolve(self, version: int | str | None) -> RegisteredModel:
+        found = self._find(version)
         service = found.tags.get(FEATURE_SERVICE_TAG)
         if not service:
             message = (
@@ -214,8 +229,9 @@ class ModelRegistry:
             try:
                 return _log_estimator(trained)
             except MlflowException as error:
-                hint = "A type that you trust can be named in the parameter `training.trusted_types`."
-                message = f"The model can't be logged: {str(error).splitlines()[0]} {hint}"
+                trust = " A type that you trust can be named in the parameter `training.trusted_types`."
+                hint = trust if "untrusted types" in str(error) else ""
+                message = f"The model can't be logged: {str(error).splitlines()[0]}{hint}"
                 raise ModelError(message) from error
 
     def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
@@ -224,16 +240,17 @@ class ModelRegistry:
 
         client = self._connect()
         name, tags = self.location.name, {FEATURE_SERVICE_TAG: feature_service}
-        version = mlflow.register_model(model_uri, name, tags=tags).version
-        client.set_registered_model_alias(name, self.location.alias, version)
-        return self.resolve(version)
+        model = self.resolve(mlflow.register_model(model_uri, name, tags=tags).version)
+        client.set_registered_model_alias(name, self.location.alias, model.version)
+        return model
 
     def _connect(self) -> "MlflowClient":
         import mlflow
 
         if self.location.tracking_uri is None:
             self.location.local_path.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(self.location.uri)
+        with _environment_kept("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(self.location.uri)
         return mlflow.MlflowClient()
 
     def _ensure_experiment(self) -> None:
@@ -268,7 +285,7 @@ class ModelRegistry:
         if version is None:
             message = (
                 f"The registry has no model {name!r} with the alias {alias!r}. Train and register one with "
-                f"`kedro run --pipeline training`, or point MLFLOW_TRACKING_URI at the registry that has it."
+                f"`kedro run --pipelines training`, or point MLFLOW_TRACKING_URI at the registry that has it."
             )
         else:
             message = f"The registry has no version {version!r} of model {name!r}. Name one that it has."
@@ -282,6 +299,17 @@ class ModelRegistry:
         except Exception as error:
             message = f"The files of version {found.version} of model {found.name!r} can't be fetched: {error}"
             raise ModelError(message) from error
+
+
+@contextmanager
+def _environment_kept(variable: str) -> "Iterator[None]":
+    """Keep a variable as it was: MLflow exports what it is told, and another project would take it for the user's."""
+    before = os.environ.get(variable)
+    yield
+    if before is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = before
 
 
 def write_record(model: RegisteredModel, path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typeguard
 from support.projects import ROOT
 
 from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError, MissingFeatureError, RequestError
 from driver_ranking.feature_store.extraction import feature_columns, point_in_time_features, refuse_columns
-from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service, require_service
+from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_defined_service, find_service
 from driver_ranking.sample_data import SampleSize, write_sample
 
 SQL = "SELECT make_timestamptz(2026, 6, 3, 0, 0, 0.0) AS event_timestamp, unnest([1002, 1001, 9001, 1002]) AS driver_id"
@@ -69,7 +70,7 @@ def test_another_configuration_may_be_named(repo: FeatureRepo, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("feature_store.yaml", "provider: local", "provider: nowhere", "The configuration .* can't be used: "),
+        ("feature_store.yaml", "provider: local", "provider: [local", "The configuration .* can't be used: "),
         ("entities.py", "from feast import", "from nowhere import", "definitions in .* can't be read: No module named"),
         ("entities.py", 'name="driver"', "name=", "definitions in .* can't be read: invalid syntax"),
         ("entities.py", "driver = Entity(", "raise SystemExit\ndriver = Entity(", "can't be read: SystemExit"),
@@ -83,8 +84,8 @@ def test_a_broken_repo_is_an_error_that_says_where(
         repo.definitions()
 
 
-def test_definitions_that_feast_refuses_are_an_error(repo: FeatureRepo) -> None:
-    edit(repo, "data_sources.py", "driver_stats.parquet", "nowhere.parquet")
+def test_a_store_that_can_not_be_reached_is_an_error(repo: FeatureRepo) -> None:
+    edit(repo, "feature_store.yaml", "../data/04_feature/online_store.db", "/proc/nowhere/online_store.db")
     definitions = repo.definitions()
     with pytest.raises(FeatureStoreError, match="can't be applied: "):
         repo.apply(definitions)
@@ -92,12 +93,12 @@ def test_definitions_that_feast_refuses_are_an_error(repo: FeatureRepo) -> None:
 
 def test_a_required_service_is_looked_up(repo: FeatureRepo) -> None:
     definitions = repo.definitions()
-    require_service(definitions, "driver_ranking_v1")
+    assert find_defined_service(definitions, "driver_ranking_v1").name == "driver_ranking_v1"
     with pytest.raises(FeatureServiceNotFoundError, match="no feature service 'v9'; it has: driver_ranking_v1"):
-        require_service(definitions, "v9")
+        find_defined_service(definitions, "v9")
     definitions.feature_services.clear()
     with pytest.raises(FeatureServiceNotFoundError, match="no feature service 'v9'; it has: none"):
-        require_service(definitions, "v9")
+        find_defined_service(definitions, "v9")
 
 
 def test_a_service_offers_its_columns(repo: FeatureRepo) -> None:
@@ -152,8 +153,55 @@ def test_a_column_with_a_features_name_is_refused(repo: FeatureRepo) -> None:
         point_in_time_features(store, features, SQL, (*COLUMNS, "acc_rate"), {})
 
 
-def test_columns_of_other_names_are_welcome() -> None:
+def test_columns_of_other_names_are_welcome_whatever_their_case() -> None:
     refuse_columns(("note",), ("score",), "an output column")
+    with pytest.raises(RequestError, match="The column 'Score'"):
+        refuse_columns(("note", "Score"), ("score",), "an output column")
+
+
+def test_rows_that_were_not_extracted_have_no_feature_columns() -> None:
+    with pytest.raises(RequestError, match=r"have no record of 'driver_ranking\.features'"):
+        feature_columns(pa.schema([("conv_rate", pa.float32())]))
+
+
+def test_an_offline_store_that_fails_is_an_error(repo: FeatureRepo, tmp_path: Path) -> None:
+    store = repo.apply(repo.definitions())
+    features = features_for(find_service(store, "driver_ranking_v1"))
+    extracted = point_in_time_features(store, features, SQL, COLUMNS, {})
+    (tmp_path / "data/01_raw/driver_stats.parquet").unlink()
+    with pytest.raises(FeatureStoreError, match="The features can't be extracted: source 'driver_stats_source'"):
+        extracted.write_parquet(str(tmp_path / "features.parquet"))
+    assert not (tmp_path / "features.parquet").exists()
+
+
+def test_a_registry_that_is_no_file_needs_no_lock(repo: FeatureRepo, tmp_path: Path) -> None:
+    edit(repo, "feature_store.yaml", "  path: ../data/04_feature/registry.db", f"  path: sqlite:///{tmp_path}/r.db")
+    edit(repo, "feature_store.yaml", "registry:\n", "registry:\n  registry_type: sql\n")
+    assert applied(repo) == ["driver_ranking_v1"]
+
+
+def test_runs_at_the_same_time_do_not_tear_the_registry(repo: FeatureRepo) -> None:
+    applied(repo)
+    script = (
+        "from pathlib import Path; from driver_ranking.feature_store.repo import FeatureRepo, find_service\n"
+        f"repo = FeatureRepo(Path({str(repo.path)!r})); definitions = repo.definitions()\n"
+        "for _ in range(30):\n"
+        "    repo.apply(definitions); find_service(repo.open(), 'driver_ranking_v1')\n"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [run.communicate(timeout=120)[1] or run.returncode for run in runs] == [0, 0, 0]
+
+
+def test_typeguard_is_off_only_while_feast_is_imported(monkeypatch: pytest.MonkeyPatch, repo: FeatureRepo) -> None:
+    before, during = typeguard.typechecked, []
+    monkeypatch.delitem(sys.modules, "feast")
+    with monkeypatch.context() as patched:
+        patched.setattr("importlib.import_module", lambda name: during.append((name, typeguard.typechecked(int))))
+        patched.setattr(FeatureRepo, "config_file", Path("nowhere"))
+        with pytest.raises(FeatureStoreError, match="There is no feature repo"):
+            repo.open()
+    assert during == [("feast", int)]
+    assert typeguard.typechecked is before
 
 
 def test_feast_is_imported_without_its_own_type_checks_and_typeguard_stays_as_it_is(repo: FeatureRepo) -> None:

@@ -199,6 +199,10 @@ def test_another_offline_store_gives_the_same_output(project: Path) -> None:
     )
     run_pipeline(project, "batch")
     assert output_of(project).to_pydict() == expected.to_pydict()
+    request = (project / "data/01_raw/batch_request.csv").read_bytes()
+    fsspec.filesystem("memory").pipe("/batch/stock.csv", request)
+    run_pipeline(project, "batch", {"batch_request": "memory://batch/stock.csv"})
+    assert output_of(project).to_pydict() == expected.to_pydict()
 
 
 BAD_REQUESTS = {
@@ -218,10 +222,10 @@ BAD_REQUESTS = {
 def test_a_bad_request_changes_nothing(project: Path, tmp_path: Path, case: str) -> None:
     path = tmp_path / "request.csv"
     path.write_text(BAD_REQUESTS[case], encoding="utf-8")
-    before = digests(project / "data/05_model_input") | digests(project / "data/07_model_output")
+    before = digests(project / "data")
     with pytest.raises(RequestError):
         run_pipeline(project, "batch", {"batch_request": str(path)})
-    assert digests(project / "data/05_model_input") | digests(project / "data/07_model_output") == before
+    assert digests(project / "data") == before
 
 
 def test_a_bad_request_stops_the_run_before_any_work(fresh_project: Path) -> None:
@@ -233,7 +237,7 @@ def test_a_bad_request_stops_the_run_before_any_work(fresh_project: Path) -> Non
 
 def test_without_a_champion_the_error_says_how_to_train_one(fresh_project: Path) -> None:
     before = digests(fresh_project / "data")
-    with pytest.raises(ModelNotFoundError, match="kedro run --pipeline training"):
+    with pytest.raises(ModelNotFoundError, match="kedro run --pipelines training"):
         run_pipeline(fresh_project, "batch")
     assert digests(fresh_project / "data") == before
 
@@ -285,10 +289,11 @@ def test_a_model_that_does_not_fit_the_features_changes_nothing(project: Path, c
     names, tags, signed, error, message = UNFIT_MODELS[case]
     model = LinearRegression().fit(np.eye(len(names)), np.arange(len(names)))
     register(project, model, names, tags, signed=signed)
-    before = digests(project / "data/07_model_output") | digests(project / "data/05_model_input")
+    folders = [project / "data" / name for name in ("04_feature", "05_model_input", "07_model_output")]
+    before = [digests(folder) for folder in folders]
     with pytest.raises(error, match=message):
         run_pipeline(project, "batch")
-    assert digests(project / "data/07_model_output") | digests(project / "data/05_model_input") == before
+    assert [digests(folder) for folder in folders] == before
 
 
 def test_a_model_may_take_some_of_the_features_in_another_order(project: Path) -> None:
@@ -311,6 +316,19 @@ def test_a_score_that_is_not_finite_names_the_row_and_changes_nothing(project: P
     assert digests(project / "data/07_model_output") == before
 
 
+def test_predict_alone_needs_the_version_that_was_extracted_for_not_the_alias(project: Path) -> None:
+    run_pipeline(project, "batch", nodes=["extract_features"])
+    register(project, LinearRegression().fit(np.eye(3), [1, 2, 3]), FEATURES, {}, signed=False)
+    run_pipeline(project, "batch", nodes=["predict"])
+    assert set(output_of(project).column("model_version").to_pylist()) == {"1"}
+
+
+def test_predicting_rows_that_were_not_extracted_is_refused(project: Path) -> None:
+    pq.write_table(pa.table({name: [0.5] for name in FEATURES}), project / INPUT)
+    with pytest.raises(RequestError, match="Extract them first"):
+        run_pipeline(project, "batch", nodes=["predict"])
+
+
 def test_predicting_with_a_version_that_takes_other_features_is_refused(project: Path) -> None:
     model = LinearRegression().fit(np.eye(2), [0.0, 10.0])
     version = register(project, model, ["conv_rate", "rating"], BOUND)
@@ -327,8 +345,13 @@ def test_predicting_before_extracting_says_so(project: Path) -> None:
 def test_a_definition_that_was_removed_is_removed_from_the_store(project: Path) -> None:
     services = project / "feature_repo/feature_services.py"
     services.write_text(services.read_text(encoding="utf-8").replace("driver_ranking_v1", "driver_ranking_v2"))
+    before = digests(project / "data")
     with pytest.raises(FeatureServiceNotFoundError, match="no feature service 'driver_ranking_v1'; it has: driver_ran"):
         run_pipeline(project, "batch")
+    assert digests(project / "data") == before, "the store that serves the champion must stay"
+    run_pipeline(project, "batch", nodes=["update_feature_store"])
+    with pytest.raises(FeatureServiceNotFoundError, match="no feature service 'driver_ranking_v1'; it has: driver_ran"):
+        run_pipeline(project, "batch", nodes=["extract_features"])
 
 
 def test_the_record_of_the_registered_version_is_for_other_tasks(project: Path) -> None:

@@ -8,12 +8,9 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 from support.projects import digests
 
 from driver_ranking.sample_data import ENTITY_ROWS_SCHEMA, SampleSize, entity_row_batches, write_parquet
-
-pytestmark = pytest.mark.slow
 
 ROWS = 3_000_000
 

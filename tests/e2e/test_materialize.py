@@ -71,8 +71,8 @@ def test_a_time_range_is_materialized_in_full(fresh_project: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("params", [{}, {"start": "2026-06-01", "end": "2026-06-10"}])
-def test_materializing_twice_changes_nothing(fresh_project: Path, params: dict[str, str]) -> None:
+@pytest.mark.parametrize("params", [{}, {"start": 20260601, "end": "2026-06-10"}])
+def test_materializing_twice_changes_nothing(fresh_project: Path, params: dict[str, object]) -> None:
     run_pipeline(fresh_project, "materialize", params)
     before = online_rows(fresh_project)
     run_pipeline(fresh_project, "materialize", params)
@@ -86,9 +86,11 @@ def test_materializing_twice_changes_nothing(fresh_project: Path, params: dict[s
         ({"start": "Monday"}, "start=Monday is not a time such as"),
         ({"end": "2026-13-01"}, "end=2026-13-01 is not a time such as"),
         ({"start": "2026-06-02", "end": "2026-06-02"}, "is not before end="),
+        ({"end": "9999-01-01"}, "is in the future"),
+        ({"start": 2026}, "start=2026 is not a time such as"),
     ],
 )
-def test_bad_times_are_refused(fresh_project: Path, params: dict[str, str], message: str) -> None:
+def test_bad_times_are_refused(fresh_project: Path, params: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         run_pipeline(fresh_project, "materialize", params)
     assert online_rows(fresh_project) == []

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shlex
 import socket
@@ -60,18 +61,24 @@ def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on; kedro viz takes none above 49151, where the system would look first."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = "no free port was found"
+    raise AssertionError(message)
 
 
 @contextlib.contextmanager
 def server(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
     try:
         yield process
+    except AssertionError as error:
+        error.add_note((folder / "server.log").read_text(encoding="utf-8"))
+        raise
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -135,15 +135,15 @@ def test_a_date_is_midnight(tmp_path: Path) -> None:
 
 
 BAD_TEXT: dict[str, tuple[str | bytes, str]] = {
-    "unparsable time": (HEADER + "yesterday\t1\n", "line 2: 'yesterday' in column 'event_timestamp' is not a time"),
-    "another time format": (HEADER + "06/15/2026\t1\n", "line 2: '06/15/2026' in column 'event_timestamp'"),
-    "impossible time": (HEADER + "2026-06-31\t1\n", "line 2: '2026-06-31' in column 'event_timestamp'"),
-    "missing time": (HEADER + "2026-06-15\t1\n\t2\n", "line 3: nothing in column 'event_timestamp' is not a time"),
-    "missing id": (HEADER + "2026-06-15\t\n", "line 2: nothing in column 'driver_id' is not an integer"),
-    "text id": (HEADER + "2026-06-15\tx1\n", "line 2: 'x1' in column 'driver_id' is not an integer"),
-    "float id": (HEADER + "2026-06-15\t1.0\n", "line 2: '1.0' in column 'driver_id' is not an integer"),
-    "huge id": (HEADER + "2026-06-15\t9223372036854775808\n", "line 2: '9223372036854775808' in column 'driver_id'"),
-    "long value": (HEADER + "2026-06-15\t" + "x" * 90 + "\n", r"line 2: 'x{39}\.\.\. in column 'driver_id'"),
+    "unparsable time": (HEADER + "yesterday\t1\n", "row 1: 'yesterday' in column 'event_timestamp' is not a time"),
+    "another time format": (HEADER + "06/15/2026\t1\n", "row 1: '06/15/2026' in column 'event_timestamp'"),
+    "impossible time": (HEADER + "2026-06-31\t1\n", "row 1: '2026-06-31' in column 'event_timestamp'"),
+    "missing time": (HEADER + "2026-06-15\t1\n\t2\n", "row 2: nothing in column 'event_timestamp' is not a time"),
+    "missing id": (HEADER + "2026-06-15\t\n", "row 1: nothing in column 'driver_id' is not an integer"),
+    "text id": (HEADER + "2026-06-15\tx1\n", "row 1: 'x1' in column 'driver_id' is not an integer"),
+    "float id": (HEADER + "2026-06-15\t1.0\n", "row 1: '1.0' in column 'driver_id' is not an integer"),
+    "huge id": (HEADER + "2026-06-15\t9223372036854775808\n", "row 1: '9223372036854775808' in column 'driver_id'"),
+    "long value": (HEADER + "2026-06-15\t" + "x" * 90 + "\n", r"row 1: 'x{39}\.\.\. in column 'driver_id'"),
     "missing column": ("event_timestamp,driver\n2026-06-15,1\n", "'driver_id' is missing; the file has 'event_times"),
     "semicolons": ("event_timestamp;driver_id\n2026-06-15;1\n", "separated by a semicolon; separate them by a comma"),
     "vertical bars": ("event_timestamp|driver_id\n2026-06-15|1\n", "separated by a vertical bar"),
@@ -173,7 +173,7 @@ def test_the_first_faults_are_named_and_all_are_counted(write: Writer) -> None:
     with pytest.raises(RequestError) as raised:
         checked(write("request.csv", HEADER + "x\ty\n" * 9))
     assert "18 value(s) at fault" in str(raised.value)
-    assert str(raised.value).count("\n  line ") == 5
+    assert str(raised.value).count("\n  row ") == 5
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_bad_times_in_parquet_are_refused(tmp_path: Path, column: pa.Array, mess
 @pytest.mark.parametrize("value", ["", "maybe", "nan", "inf"])
 def test_a_label_that_is_no_finite_number_is_refused(write: Writer, value: str) -> None:
     path = write("orders.csv", f"event_timestamp,driver_id,trip_completed\n2026-06-15,1,{value}\n")
-    with pytest.raises(RequestError, match=r"line 2: .* in column 'trip_completed' is not a number"):
+    with pytest.raises(RequestError, match=r"row 1: .* in column 'trip_completed' is not a number"):
         checked(path, ["trip_completed"])
 
 
@@ -229,6 +229,30 @@ def test_an_unknown_protocol_is_refused() -> None:
 def test_a_damaged_parquet_file_is_refused(write: Writer) -> None:
     with pytest.raises(RequestError, match="can't be read"):
         checked(write("request.parquet", "this is not Parquet"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folder_that_is_named_like_a_partition_adds_no_column(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run_date=2026-06-15" / f"request.{kind}"
+    path.parent.mkdir()
+    if kind == "csv":
+        path.write_text(HEADER + "2026-06-15T12:00:00Z\t1001\n", encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"event_timestamp": pa.array([NOON]), "driver_id": [1001]}), path)
+    assert read(checked(str(path))) == [{"event_timestamp": NOON, "driver_id": 1001}]
+
+
+def test_damaged_compression_is_refused(write: Writer) -> None:
+    content = bytearray(gzip.compress((HEADER + "2026-06-15\t1\n" * 50).encode()))
+    content[12:20] = b"\xff" * 8
+    with pytest.raises(RequestError, match=r"request\.csv\.gz: its header line can't be read"):
+        checked(write("request.csv.gz", bytes(content)))
+
+
+def test_blank_lines_are_no_rows(write: Writer) -> None:
+    path = write("request.csv", HEADER + "\n2026-06-15\t1\n\n2026-06-15\tx\n")
+    with pytest.raises(RequestError, match="row 2: 'x' in column 'driver_id'"):
+        checked(path)
 
 
 def test_a_file_is_checked_once(write: Writer) -> None:

@@ -1,6 +1,7 @@
 """The MLflow side, on a real registry in a SQLite database."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -93,7 +94,7 @@ def register(registry: ModelRegistry, champion: RegisteredModel) -> Callable[...
 
 def test_without_a_registry_the_error_says_how_to_train(tmp_path: Path) -> None:
     registry = ModelRegistry(RegistryLocation("drivers", "champion", tmp_path / "none"))
-    with pytest.raises(ModelNotFoundError, match=r"no model 'drivers' with the alias 'champion'\..*pipeline training"):
+    with pytest.raises(ModelNotFoundError, match=r"no model 'drivers' with the alias 'champion'\..*pipelines training"):
         registry.resolve()
     assert not (tmp_path / "none").exists(), "looking for a model must not make an empty registry"
 
@@ -212,7 +213,7 @@ def test_a_model_whose_files_are_gone_is_an_error(registry: ModelRegistry, regis
     version = register(signature=infer_signature(FRAME))
     shutil.rmtree(registry.resolve(version).local_path)
     with pytest.raises(ModelError, match=f"The files of version {version} of model 'drivers' can't be fetched"):
-        registry.resolve(version)
+        ModelRegistry(registry.location).resolve(version)
 
 
 def test_a_model_that_can_not_be_loaded_is_an_error(registry: ModelRegistry, register: Callable[..., str]) -> None:
@@ -267,3 +268,14 @@ def test_a_remote_registry_decides_where_artifacts_are(tmp_path: Path, trained: 
     mlflow.set_tracking_uri(before)
     assert (tmp_path / "chosen").is_dir()
     assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize("named", [None, "sqlite:///the-users.db"])
+def test_the_environment_stays_the_users(
+    registry: ModelRegistry, champion: RegisteredModel, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if named:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    assert ModelRegistry(registry.location).resolve() == champion
+    assert os.environ.get("MLFLOW_TRACKING_URI") == named

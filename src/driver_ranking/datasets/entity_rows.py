@@ -6,6 +6,7 @@ normalised, which an offline store runs as part of its own.
 
 import csv
 import logging
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
 _PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
 _LISTED_FAULTS = 5
+_LONGEST_HEADER = 1 << 20  # bytes
 _LONGEST_VALUE = 40  # characters of a faulty value that a message shows
 
 _TIME_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
@@ -111,7 +113,6 @@ class _Source:
         self._file_system, self._path = self._open_file_system()
         suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
         self.is_parquet = bool(suffixes & _PARQUET_SUFFIXES)
-        self.line_of_first_row = 1 if self.is_parquet else 2
         self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
         self.types = self._describe()
 
@@ -150,7 +151,7 @@ class _Source:
         return quote_text(self.filepath if "://" in self.filepath else self._path)
 
     def _parquet_scan(self) -> str:
-        return f"read_parquet({self._sql_path})"
+        return f"read_parquet({self._sql_path}, hive_partitioning=false)"
 
     def _text_scan(self) -> str:
         header = self._header_line()
@@ -161,15 +162,15 @@ class _Source:
         columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
         return (
             f"read_csv({self._sql_path}, delim={quote_text(separator)}, header=true, auto_detect=false, "
-            f"quote='\"', escape='\"', columns={{{columns}}})"
+            f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
         )
 
     def _header_line(self) -> str:
         try:
             with self._file_system.open(self._path, "rb", compression="infer") as file:
-                raw: bytes = file.readline()
+                raw: bytes = file.readline(_LONGEST_HEADER)
             return raw.decode("utf-8-sig").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError, EOFError) as error:
+        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
             self.fail(f"its header line can't be read as UTF-8 text: {error}.")
 
     def _separator(self, header: str) -> str:
@@ -233,11 +234,10 @@ def _refuse_values(source: _Source, rules: list[_Rule], faulty: int) -> NoReturn
     names = ", ".join(quote_name(rule.column) for rule in rules)
     flags = ", ".join(f"{rule.fault} AS f{index}" for index, rule in enumerate(rules))
     any_fault = " OR ".join(f"f{index}" for index in range(len(rules)))
-    numbered = f"SELECT row_number() OVER () - 1 AS n, {names}, {flags} FROM {source.scan}"
+    numbered = f"SELECT row_number() OVER () AS n, {names}, {flags} FROM {source.scan}"
     rows = source.query(f"SELECT * FROM ({numbered}) WHERE {any_fault} ORDER BY n LIMIT {_LISTED_FAULTS}")
     faults = [
-        f"{'row' if source.is_parquet else 'line'} {row[0] + source.line_of_first_row}: {_shown(value)} "
-        f"in column {rule.column!r} is not {rule.kind}"
+        f"row {row[0]}: {_shown(value)} in column {rule.column!r} is not {rule.kind}"
         for row in rows
         for rule, value, fault in zip(rules, row[1 : len(rules) + 1], row[len(rules) + 1 :], strict=True)
         if fault

@@ -44,6 +44,7 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
         self._location = RegistryLocation(name, alias, local_path, registry.get("tracking_uri") or None)
         self._record = Path(record["filepath"])
         self._version = model_version
+        self._registry: ModelRegistry | None = None
         self.metadata = metadata
 
     def check(self) -> None:
@@ -55,11 +56,13 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
         self.load().resolve()
 
     def load(self) -> ModelRegistry:
-        """Return the registry, pinned to the chosen version if there is one."""
-        return ModelRegistry(self._location, self._version)
+        """Return the registry, pinned to the chosen version if there is one; what it resolves stays for the run."""
+        self._registry = self._registry or ModelRegistry(self._location, self._version)
+        return self._registry
 
     def save(self, data: TrainedModel) -> None:
         """Log a trained model, and register it if it passed validation."""
+        self._release()
         registry = ModelRegistry(self._location)
         model_uri = registry.log(data)
         if data.problems:
@@ -72,6 +75,9 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
         registered = registry.promote(model_uri, data.feature_service)
         write_record(registered, self._record)
         logger.info("Registered the %s as %r.", registered.label, self._location.alias)
+
+    def _release(self) -> None:
+        self._registry = None
 
     def preview(self) -> JSONPreview:
         """Return the record of the version registered last, for kedro viz."""

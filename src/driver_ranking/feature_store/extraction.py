@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driver_ranking.errors import RequestError
-from driver_ranking.feature_store.repo import ServiceFeatures
+from driver_ranking.feature_store.repo import ServiceFeatures, explained
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -37,7 +37,14 @@ class ExtractedFeatures:
         """Run the job, write its rows in the entity rows' order, and return their number.
 
         An offline store whose jobs write Parquet themselves streams; of others the whole table is held in memory.
+
+        Raises:
+            FeatureStoreError: The offline store fails.
         """
+        with explained("The features can't be extracted"):
+            return self._write(path)
+
+    def _write(self, path: str) -> int:
         job: Any = self.job
         if hasattr(job, "write_parquet"):
             return int(job.in_request_order().write_parquet(path, metadata=self.metadata))
@@ -65,32 +72,52 @@ def point_in_time_features(
 
     Raises:
         RequestError: A column of the entity rows has the name of a feature.
+        FeatureStoreError: The offline store refuses the request.
     """
     refuse_columns(entity_columns, features.columns, "a feature")
     from driver_ranking.feature_store.asof import AsofOfflineStore
 
-    entity_rows: Any = entity_rows_sql
-    if not isinstance(store._get_provider().offline_store, AsofOfflineStore):  # noqa: SLF001 - Feast has no other way
-        entity_rows = _numbered_frame(entity_rows_sql)
-    job = store.get_historical_features(
-        entity_df=entity_rows, features=features.service, full_feature_names=features.full_names
-    )
+    with explained("The features can't be extracted"):
+        entity_rows: Any = entity_rows_sql
+        if not isinstance(store._get_provider().offline_store, AsofOfflineStore):  # noqa: SLF001 - Feast has no other way
+            entity_rows = _numbered_frame(entity_rows_sql)
+        job = store.get_historical_features(
+            entity_df=entity_rows, features=features.service, full_feature_names=features.full_names
+        )
     described = {FEATURES_KEY: json.dumps(features.columns), FEATURE_SERVICE_KEY: features.service.name}
     return ExtractedFeatures(job, {**described, **metadata})
 
 
 def feature_columns(schema: pa.Schema) -> tuple[str, ...]:
-    """Return the feature columns that a file of extracted features says it has."""
-    return tuple(json.loads(schema.metadata[FEATURES_KEY.encode()]))
+    """Return the feature columns that a file of extracted features says it has.
+
+    Raises:
+        RequestError: It is not such a file.
+    """
+    return tuple(json.loads(recorded(schema, FEATURES_KEY)))
+
+
+def recorded(schema: pa.Schema, key: str) -> str:
+    """Return what extraction wrote under a key into the footer of a file.
+
+    Raises:
+        RequestError: The file has nothing under that key.
+    """
+    value = (schema.metadata or {}).get(key.encode())
+    if value is None:
+        message = f"The rows have no record of {key!r}: they were not extracted by this project. Extract them first."
+        raise RequestError(message)
+    return str(value.decode())
 
 
 def refuse_columns(columns: tuple[str, ...], reserved: tuple[str, ...], meaning: str) -> None:
-    """Check that no column has a name that is needed for something else.
+    """Check that no column has a name, case aside, that is needed for something else.
 
     Raises:
         RequestError: One has.
     """
-    taken = [column for column in columns if column in reserved]
+    needed = {name.casefold() for name in reserved}
+    taken = [column for column in columns if column.casefold() in needed]
     if taken:
         message = f"The column {', '.join(map(repr, taken))} of the entity rows has the name of {meaning}; rename it."
         raise RequestError(message)
@@ -98,10 +125,10 @@ def refuse_columns(columns: tuple[str, ...], reserved: tuple[str, ...], meaning:
 
 def _numbered_frame(entity_rows_sql: str) -> Any:  # noqa: ANN401 - a pandas DataFrame; pandas is not imported for a type
     """Load the entity rows for an offline store that takes nothing else, numbered to restore their order."""
-    import duckdb
+    from driver_ranking.feature_store.asof_rows import entity_relation, open_engine
 
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        frame = connection.execute(entity_rows_sql).df()
+    with open_engine({}) as engine:
+        rows = entity_relation(engine, entity_rows_sql, in_order=False)
+        frame = engine.execute(f"SELECT * FROM {rows.sql}").df()
     frame[_ROW_NUMBER] = range(len(frame))
     return frame

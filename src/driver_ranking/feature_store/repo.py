@@ -1,6 +1,7 @@
 """A Feast feature repo: read its definitions, apply them, open its store, and look up a model's features."""
 
 import contextlib
+import fcntl
 import importlib
 import io
 import logging
@@ -32,6 +33,10 @@ class FeatureRepo:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        """Make the path absolute: reading a repo changes into its folder for a while."""
+        object.__setattr__(self, "path", self.path.absolute())
+
     @property
     def config_file(self) -> Path:
         """Return the configuration in use: as for Feast's own CLI, FEAST_FS_YAML_FILE_PATH names another file."""
@@ -44,12 +49,12 @@ class FeatureRepo:
             FeatureStoreError: The configuration is not there or not valid.
         """
         _import_feast()
-        from feast import FeatureStore
-
         if not self.config_file.is_file():
             message = f"There is no feature repo at {self.path}: {self.config_file.name} is missing."
             raise FeatureStoreError(message)
-        with _explained(f"The configuration {self.config_file} can't be used"):
+        from feast import FeatureStore
+
+        with explained(f"The configuration {self.config_file} can't be used"):
             return FeatureStore(repo_path=str(self.path), fs_yaml_file=self.config_file)
 
     def definitions(self) -> "RepoContents":
@@ -61,7 +66,7 @@ class FeatureRepo:
         config = self.open().config
         from feast.repo_operations import _get_repo_contents
 
-        with _explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
+        with explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
             contents: RepoContents = _get_repo_contents(self.path, config.project, config)
             return contents
 
@@ -76,11 +81,13 @@ class FeatureRepo:
         store = self.open()
         from feast.repo_operations import apply_total_with_repo_instance
 
-        with _explained(f"The feature repo {self.path} can't be applied"), _importable(self.path), _quiet() as said:
+        with explained(f"The feature repo {self.path} can't be applied"), _importable(self.path), _quiet() as said:
             _create_folders(store)
-            apply_total_with_repo_instance(
-                store, store.project, store.registry, definitions, skip_source_validation=False
-            )
+            with _registry_lock(store, fcntl.LOCK_EX):
+                registry = store.registry
+                apply_total_with_repo_instance(
+                    store, store.project, registry, definitions, skip_source_validation=False
+                )
         for line in filter(str.strip, said.getvalue().splitlines()):
             logger.info("feast: %s", line.strip())
         return store
@@ -107,7 +114,8 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
     Raises:
         FeatureServiceNotFoundError: The repo has no service of that name.
     """
-    services = {service.name: service for service in store.list_feature_services()}
+    with _registry_lock(store, fcntl.LOCK_SH):
+        services = {service.name: service for service in store.list_feature_services()}
     return _service_named(name, services)
 
 
@@ -119,13 +127,13 @@ def _service_named(name: str, services: "dict[str, FeatureService]") -> "Feature
     return services[name]
 
 
-def require_service(definitions: "RepoContents", name: str) -> None:
-    """Check that a feature service is defined.
+def find_defined_service(definitions: "RepoContents", name: str) -> "FeatureService":
+    """Return a feature service that a repo defines, whether it has been applied or not.
 
     Raises:
-        FeatureServiceNotFoundError: It is not.
+        FeatureServiceNotFoundError: The repo defines no service of that name.
     """
-    _service_named(name, {service.name: service for service in definitions.feature_services})
+    return _service_named(name, {service.name: service for service in definitions.feature_services})
 
 
 def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> ServiceFeatures:
@@ -178,6 +186,18 @@ def _import_feast() -> None:
         typeguard.typechecked = checked
 
 
+@contextlib.contextmanager
+def _registry_lock(store: "FeatureStore", kind: int) -> Iterator[None]:
+    """Keep runs of one machine from reading a registry file while another one writes it: Feast does so in place."""
+    path = store.config.registry.path
+    if "://" in str(path) or not (file := store.repo_path / path).parent.is_dir():
+        yield
+        return
+    with file.with_name(f".{file.name}.lock").open("a") as lock:
+        fcntl.flock(lock, kind)
+        yield
+
+
 def _create_folders(store: "FeatureStore") -> None:
     """Create the folders of local store files, which Feast expects to be there."""
     for path in (store.config.registry.path, getattr(store.config.online_store, "path", None)):
@@ -186,8 +206,8 @@ def _create_folders(store: "FeatureStore") -> None:
 
 
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn whatever Feast or the repo's own files raise, or a quiet exit, into an error that says where."""
+def explained(what: str) -> Iterator[None]:
+    """Turn whatever Feast, a store or the repo's own files raise, or a quiet exit, into an error that says where."""
     try:
         yield
     except (Exception, SystemExit) as error:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CHECKED_FIRST = "checked_first"
+"""Tag of the nodes whose inputs are checked before a run changes anything."""
+
 
 def update_feature_store(feature_definitions: "RepoContents") -> "RepoContents":
     """Hand what the feature repo defines over to the feature store, which applies it as ``feast apply`` does.

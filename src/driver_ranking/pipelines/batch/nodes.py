@@ -18,6 +18,7 @@ from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_row
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from feast.repo_contents import RepoContents
 
     from driver_ranking.datasets.entity_rows import EntityRows
     from driver_ranking.feature_store.extraction import ExtractedFeatures
@@ -33,6 +34,26 @@ _SCORE_FIELDS = (
     pa.field("status", pa.string(), nullable=False),
     pa.field("model_version", pa.string(), nullable=False),
 )
+
+
+def check_request(
+    batch_request: "EntityRows", champion_model: "ModelRegistry", feature_definitions: "RepoContents"
+) -> None:
+    """Check that a request, the model and what the feature repo defines fit together, before anything is applied.
+
+    Raises:
+        RequestError: A column of the request has the name of a feature or of an output column.
+        FeatureServiceNotFoundError: The repo does not define the model's service.
+        MissingFeatureError: The service lacks a feature of the model's signature.
+    """
+    from driver_ranking.feature_store.extraction import refuse_columns
+    from driver_ranking.feature_store.repo import features_for, find_defined_service
+
+    model = champion_model.resolve()
+    refuse_columns(batch_request.columns, tuple(column.name for column in _SCORE_FIELDS), "an output column")
+    service = find_defined_service(feature_definitions, model.feature_service)
+    if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
+        refuse_columns(batch_request.columns, features_for(service, model.feature_names).columns, "a feature")
 
 
 def extract_features(
@@ -78,10 +99,13 @@ def predict(batch_input: ds.Dataset, champion_model: "ModelRegistry", best_rows_
         ``model_version``.
 
     Raises:
+        RequestError: The rows were not extracted by this pipeline.
         NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
         MissingFeatureError: The rows lack a feature that the model takes.
     """
-    extracted_for = batch_input.schema.metadata[MODEL_VERSION_KEY.encode()].decode()
+    from driver_ranking.feature_store.extraction import recorded
+
+    extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
     _require_columns(batch_input.schema, model)
     predictor = champion_model.load(model)
@@ -102,7 +126,10 @@ def _require_columns(schema: pa.Schema, model: "RegisteredModel") -> None:
 def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_logged: int) -> Iterator[pa.RecordBatch]:
     """Yield scored record batches, with a progress bar on a terminal, and log the summary after the last one."""
     summary = _Summary(best_rows_logged)
-    scanner = batch_input.scanner(batch_size=_ROWS_PER_BATCH, batch_readahead=2, fragment_readahead=1)
+    # one batch at a time: by default a scan reads ahead, and keeps what it has read of the file, in the end all of it
+    as_it_goes = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    reading = {"batch_readahead": 0, "fragment_readahead": 0, "use_threads": False}
+    scanner = batch_input.scanner(batch_size=_ROWS_PER_BATCH, fragment_scan_options=as_it_goes, **reading)
     with tqdm(total=batch_input.count_rows(), desc="predict", unit="row", unit_scale=True, disable=None) as progress:
         for batch in scanner.to_batches():
             features = _feature_matrix(batch, predictor.model.feature_names)

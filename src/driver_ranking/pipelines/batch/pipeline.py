@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from driver_ranking.pipelines.batch.nodes import extract_features, predict
-from driver_ranking.pipelines.update_feature_store import update_feature_store_node
+from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST, update_feature_store_node
 
 
 def create_pipeline() -> Pipeline:
@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                 inputs=["batch_request", "feature_store", "champion_model"],
                 outputs="batch_input",
                 name="extract_features",
+                tags=CHECKED_FIRST,
             ),
             Node(
                 predict,

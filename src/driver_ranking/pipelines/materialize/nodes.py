@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def materialize(
-    feature_store: "FeatureStore", start: str | datetime | None, end: str | datetime | None
+    feature_store: "FeatureStore", start: str | date | int | None, end: str | date | int | None
 ) -> dict[str, object]:
     """Write the latest feature values into the online store.
 
@@ -31,10 +31,15 @@ def materialize(
         What was done: mode, start, end and feature views.
 
     Raises:
-        RequestError: A time can't be read, or the start is not before the end.
+        RequestError: A time can't be read, the start is not before the end, or the end of an incremental run is in
+            the future.
         FeatureStoreError: A store fails.
     """
-    first, last = _time(start, "start"), _time(end, "end") or datetime.now(tz=UTC)
+    now = datetime.now(tz=UTC)
+    first, last = _time(start, "start"), _time(end, "end") or now
+    if last > now and first is None:
+        message = f"end={last.isoformat()} is in the future: the next incremental run would begin there and miss rows."
+        raise RequestError(message)
     if first is not None and first >= last:
         message = f"start={first.isoformat()} is not before end={last.isoformat()}."
         raise RequestError(message)
@@ -58,11 +63,11 @@ def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime) -
         raise FeatureStoreError(message) from error
 
 
-def _time(value: str | date | None, name: str) -> datetime | None:
+def _time(value: object, name: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        time = datetime.fromisoformat(value if isinstance(value, str) else value.isoformat())
+        time = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else str(value))
     except ValueError as error:
         message = f"{name}={value} is not a time such as 2026-06-15T08:00:00+00:00."
         raise RequestError(message) from error

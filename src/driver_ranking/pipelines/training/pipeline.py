@@ -10,7 +10,7 @@ from driver_ranking.pipelines.training.nodes import (
     split_rows,
     validate_model,
 )
-from driver_ranking.pipelines.update_feature_store import update_feature_store_node
+from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST, update_feature_store_node
 
 
 def create_pipeline() -> Pipeline:
@@ -23,6 +23,7 @@ def create_pipeline() -> Pipeline:
                 inputs=["driver_orders", "feature_store", "params:training"],
                 outputs="training_rows",
                 name="extract_training_rows",
+                tags=CHECKED_FIRST,
             ),
             Node(
                 split_rows,
