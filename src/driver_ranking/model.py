@@ -194,6 +194,15 @@ class ModelRegistry:
             local_path=local_path,
         )
 
+    def named_version(self) -> str:
+        """Return the version that this registry is pinned to, else the one that the alias names at this moment.
+
+        Raises:
+            ModelNotFoundError: There is no such model, alias or version.
+            ModelError: The registry fails.
+        """
+        return str(self._find(self.version).version)
+
     def load(self, model: RegisteredModel) -> Predictor:
         """Load a resolved model.
 

@@ -91,20 +91,40 @@ def score_rows(
     Raises:
         NonFiniteScoreError: The model gave NaN or an infinite score; the message names the rows.
     """
+    rows = predicted_rows(features, predict)
+    require_finite(rows, lambda row: f"row {first_row + row + 1}")
+    return rows
+
+
+def predicted_rows(
+    features: NDArray[np.float64], predict: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> ScoredRows:
+    """Score like ``score_rows``, but leave it to ``require_finite`` to refuse what is not a finite number.
+
+    For rows of several requests, of which only those with such a row must fail.
+    """
     scored = has_all_features(features)
     score = np.full(len(features), np.nan)
     if scored.all() and len(features):
         score = predict(features)
     elif scored.any():
         score[scored] = predict(features[scored])
-    _check_finite(score, scored, first_row)
     return ScoredRows(score, scored)
 
 
-def _check_finite(score: NDArray[np.float64], scored: NDArray[np.bool_], first_row: int) -> None:
-    faulty = np.flatnonzero(scored & ~np.isfinite(score))
+def require_finite(rows: ScoredRows, name_of: Callable[[int], str]) -> None:
+    """Refuse scores that are not finite numbers.
+
+    Args:
+        rows: The scored rows.
+        name_of: How the message names the row of an index.
+
+    Raises:
+        NonFiniteScoreError: The model gave NaN or an infinite score; the message names the rows.
+    """
+    faulty = np.flatnonzero(rows.scored & ~np.isfinite(rows.score))
     if faulty.size:
-        named = ", ".join(f"row {first_row + row + 1} ({score[row]})" for row in faulty[:_LISTED_ROWS])
+        named = ", ".join(f"{name_of(int(row))} ({rows.score[row]})" for row in faulty[:_LISTED_ROWS])
         more = ", ..." if faulty.size > _LISTED_ROWS else ""
         message = f"The model gave a score that is not a finite number for {named}{more}. Check the model's training."
         raise NonFiniteScoreError(message)

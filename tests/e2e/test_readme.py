@@ -1,11 +1,8 @@
 """The README's commands work as they are written."""
 
 import contextlib
-import os
-import random
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.projects import ROOT
+from support.servers import environment, free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -22,11 +20,6 @@ COMMANDS = [
     for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
     for line in block.splitlines()
 ]
-BIN = Path(sys.executable).parent
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
 def test_the_readme_has_commands_of_each_kind() -> None:
@@ -58,16 +51,6 @@ def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:
     assert block is not None
     for line in block[1].splitlines():
         assert line == "..." or line in shown.stdout.splitlines()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; kedro viz takes none above 49151, where the system would look first."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    message = "no free port was found"
-    raise AssertionError(message)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,16 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("conf", "feature_repo", "src", "data/01_raw", "pyproject.toml", ".telemetry")
+PARTS = (
+    "conf",
+    "feature_repo",
+    "src",
+    "data/01_raw",
+    "pyproject.toml",
+    ".telemetry",
+    "settings.json",
+    "model-settings.json",
+)
 
 
 def copy_project(target: Path) -> Path:

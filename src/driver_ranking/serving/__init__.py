@@ -1,0 +1,1 @@
+"""The MLServer side: driver ids in, the best drivers out, over the V2 inference protocol."""

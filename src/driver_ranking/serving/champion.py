@@ -1,0 +1,133 @@
+"""A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.errors import ModelError
+from driver_ranking.feature_store.online import OnlineReader, open_reader
+from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service
+from driver_ranking.model import ModelRegistry, Predictor, RegisteredModel, RegistryLocation
+from driver_ranking.ranking import ScoredRows, predicted_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "driver_id"
+
+
+@dataclass(frozen=True)
+class ScoredDrivers:
+    """Drivers with their scores.
+
+    Attributes:
+        rows: The scores, in the drivers' order; not checked for being finite numbers.
+        oldest: int64 ``[n]``, see ``OnlineFeatures``.
+        model: The model that scored them.
+        now: When they were read, in microseconds since the epoch, UTC.
+        read_seconds: How long the online read took.
+        predict_seconds: How long the model took.
+    """
+
+    rows: ScoredRows
+    oldest: NDArray[np.int64]
+    model: RegisteredModel
+    now: int
+    read_seconds: float
+    predict_seconds: float
+
+    def of(self, indices: NDArray[np.intp]) -> "ScoredDrivers":
+        """Return some of the drivers."""
+        rows = ScoredRows(self.rows.score[indices], self.rows.scored[indices])
+        return ScoredDrivers(rows, self.oldest[indices], self.model, self.now, self.read_seconds, self.predict_seconds)
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Return the age of the oldest feature row that was used; None where none was."""
+        used = self.oldest[self.rows.scored]
+        return (self.now - int(used.min())) / 1e6 if used.size else None
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A loaded model and the reader of its features. Scores in one thread at a time."""
+
+    predictor: Predictor
+    reader: OnlineReader
+    clock: "Callable[[], int]"
+
+    @property
+    def model(self) -> RegisteredModel:
+        """Return which model it is."""
+        return self.predictor.model
+
+    def score(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
+        """Read the features of int64 ``[n]`` drivers, as of now, and score those that have them all.
+
+        Raises:
+            StoreUnavailableError: The online store can't be read.
+            ModelError: The model fails.
+        """
+        now, start = self.clock(), time.perf_counter()
+        features = self.reader.read(driver_id, now)
+        read = time.perf_counter()
+        rows = predicted_rows(features.values, self.predictor.predict)
+        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
+
+
+def microseconds_now() -> int:
+    """Return the time, in microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True)
+class ChampionLoader:
+    """Resolves a model, loads it, and opens what it reads its features from.
+
+    Attributes:
+        location: The registry and the alias.
+        version: A version to use instead of the alias.
+        repo: The feature repo.
+        timeout: How long the online store may take to answer, in seconds.
+        clock: Gives the time, in microseconds since the epoch, UTC.
+    """
+
+    location: RegistryLocation
+    version: str | None
+    repo: FeatureRepo
+    timeout: float
+    clock: "Callable[[], int]" = microseconds_now
+
+    def load(self) -> Champion:
+        """Load the version that is named now.
+
+        Raises:
+            ModelError: There is no such model, or it can't be loaded.
+            FeatureStoreError: The repo lacks the model's service or a feature of it, or it can't be read online.
+        """
+        registry = ModelRegistry(self.location, self.version)
+        model = registry.resolve()
+        store = self.repo.open()
+        features = features_for(find_service(store, model.feature_service), model.feature_names)
+        reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
+        predictor = registry.load(model)
+        _warm_up(predictor)
+        return Champion(predictor, reader, self.clock)
+
+    def named_version(self) -> str:
+        """Return the version that is named now, without loading it.
+
+        Raises:
+            ModelError: The registry can't be read, or names none.
+        """
+        return ModelRegistry(self.location, self.version).named_version()
+
+
+def _warm_up(predictor: Predictor) -> None:
+    """Let the model do once what is done only the first time; what it makes of these values is no matter."""
+    with contextlib.suppress(ModelError):
+        predictor.predict(np.zeros((1, len(predictor.model.feature_names))))

@@ -1,0 +1,156 @@
+"""Concurrent requests share one read and one prediction.
+
+While a batch is being scored in the worker thread, what arrives waits and becomes the next batch. A request that comes
+alone starts at once: one at a time, nothing waits for company.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.errors import DriverRankingError, ModelError, OverloadedError, StoreUnavailableError
+from driver_ranking.serving.champion import ScoredDrivers
+
+Score = Callable[[NDArray[np.int64]], ScoredDrivers]
+
+_BATCH_DRIVERS = 20_000  # a batch takes no more requests past this: the last would wait for the first's benefit only
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    driver_id: NDArray[np.int64]
+    answer: "asyncio.Future[ScoredDrivers]"
+
+
+class Coalescer:
+    """Scores drivers in a thread of its own, those of concurrent requests together. Used from one event loop."""
+
+    def __init__(self, score: Callable[[], Score], *, time_limit: float, max_waiting: int) -> None:
+        """Start nothing yet.
+
+        Args:
+            score: Gives, at the start of each batch, what scores it.
+            time_limit: How long a batch may take, in seconds.
+            max_waiting: How many requests may wait.
+        """
+        self._score = score
+        self._time_limit = time_limit
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Waiting] = deque()
+        self._alone: deque[_Waiting] = deque()  # their batch failed; each is tried by itself
+        self._busy = False
+        self._late = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online-read")
+
+    async def submit(self, driver_id: NDArray[np.int64], *, must_run: bool = False) -> ScoredDrivers:
+        """Return the scores of int64 ``[n]`` drivers, in their order.
+
+        Args:
+            driver_id: The drivers.
+            must_run: Whether to wait however long the queue is.
+
+        Raises:
+            OverloadedError: Too many requests wait.
+            StoreUnavailableError: The store can't be read, or not in time.
+            ModelError: The model fails.
+        """
+        if self._late:
+            raise self._too_late()
+        if len(self._waiting) >= self._max_waiting and not must_run:
+            message = f"{self._max_waiting} requests are waiting already. Try again later, or send fewer at once."
+            raise OverloadedError(message)
+        waiting = _Waiting(driver_id, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if not self._busy:
+            self._start()
+        return await waiting.answer
+
+    def close(self) -> None:
+        """Let the thread end once it has nothing to do."""
+        self._thread.shutdown(wait=False)
+
+    def _start(self) -> None:
+        batch = self._next_batch()
+        if not batch:
+            return
+        try:
+            score = self._score()
+        except DriverRankingError as error:
+            _fail(batch, error)
+            return
+        self._busy = True
+        loop = asyncio.get_running_loop()
+        if len(batch) == 1:
+            driver_id, places = batch[0].driver_id, None
+        else:
+            driver_id, places = np.unique(np.concatenate([one.driver_id for one in batch]), return_inverse=True)
+        job = loop.run_in_executor(self._thread, score, driver_id)
+        timer = loop.call_later(self._time_limit, self._give_up, batch)
+        job.add_done_callback(lambda done: self._finish(batch, places, timer, done))
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        if self._alone:
+            return [self._alone.popleft()]
+        size = 0
+        while self._waiting and size < _BATCH_DRIVERS:
+            one = self._waiting.popleft()
+            if not one.answer.done():  # its client has left
+                batch.append(one)
+                size += len(one.driver_id)
+        return batch
+
+    def _finish(
+        self,
+        batch: list[_Waiting],
+        places: NDArray[np.intp] | None,
+        timer: asyncio.TimerHandle,
+        done: "asyncio.Future[ScoredDrivers]",
+    ) -> None:
+        timer.cancel()
+        self._busy = self._late = False
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, ModelError) and len(batch) > 1:
+            self._alone.extend(batch)  # one request's drivers must not fail the others
+        elif error is not None:
+            _fail(batch, error)
+        else:
+            _share(batch, places, done.result())
+        self._start()
+
+    def _give_up(self, batch: list[_Waiting]) -> None:
+        """Fail what waits: the thread is stuck in the store. Until it is back, all others fail at once."""
+        self._late = True
+        _fail(batch, self._too_late())
+        _fail([*self._alone, *self._waiting], self._too_late())
+        self._alone.clear()
+        self._waiting.clear()
+
+    def _too_late(self) -> StoreUnavailableError:
+        return StoreUnavailableError(f"The online store did not answer within {self._time_limit:g} s.")
+
+
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for one in batch:
+        if not one.answer.done():
+            one.answer.set_exception(error)
+
+
+def _share(batch: list[_Waiting], places: NDArray[np.intp] | None, scored: ScoredDrivers) -> None:
+    if places is None:
+        if not batch[0].answer.done():
+            batch[0].answer.set_result(scored)
+        return
+    first = 0
+    for one in batch:
+        last = first + len(one.driver_id)
+        if not one.answer.done():
+            one.answer.set_result(scored.of(places[first:last]))
+        first = last

@@ -1,0 +1,125 @@
+"""MLServer's data plane and repository handlers, by the registry's versions and with errors written for clients."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+
+from mlserver.context import model_context
+from mlserver.errors import MLServerError, ModelNotFound
+from mlserver.handlers import DataPlane, ModelRepositoryHandlers
+from mlserver.model import MLModel
+from mlserver.settings import ModelSettings
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, RepositoryIndexResponseItem
+
+from driver_ranking.errors import DriverRankingError
+
+logger = logging.getLogger("mlserver.driver_ranking")
+
+FAILED = "The server failed. Its log says why."
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Let no error pass that has a text not written for clients."""
+    try:
+        yield
+    except MLServerError:
+        raise
+    except DriverRankingError as error:
+        raise MLServerError(error.public_message, error.status) from error
+    except Exception as error:
+        logger.exception("A request failed.")
+        raise MLServerError(FAILED, HTTPStatus.INTERNAL_SERVER_ERROR) from error
+
+
+def _available(model: MLModel) -> bool:
+    return bool(getattr(model, "available", model.ready))
+
+
+class RankingDataPlane(DataPlane):  # type: ignore[misc]
+    """Finds models by the registry's version, and is ready when they can answer."""
+
+    async def ready(self) -> bool:
+        """Return whether there are models and all can answer; MLServer takes none at all for ready."""
+        models = list(await self._model_registry.get_models())
+        return bool(models) and all(_available(model) for model in models)
+
+    async def problem(self) -> str | None:
+        """Return why it is not ready, where that is known."""
+        models = await self._model_registry.get_models()
+        problems = [getattr(model, "problem", None) for model in models]
+        return next(filter(None, problems), None)
+
+    async def find_model(self, name: str, version: str | None = None) -> MLModel:
+        """Return a model, by its own name and the version that it serves.
+
+        Raises:
+            ModelNotFound: There is none.
+        """
+        model = await self._model_registry.get_model(name)
+        if version and version != getattr(model, "served_version", model.version):
+            raise ModelNotFound(name, version)
+        return model
+
+    async def model_ready(self, name: str, version: str | None = None) -> bool:
+        """Return whether a model can answer."""
+        return _available(await self.find_model(name, version))
+
+    async def model_metadata(self, name: str, version: str | None = None) -> MetadataModelResponse:
+        """Return what a model takes and gives."""
+        with answered():
+            return await (await self.find_model(name, version)).metadata()
+
+    async def infer(self, payload: InferenceRequest, name: str, version: str | None = None) -> InferenceResponse:
+        """Answer a request."""
+        with answered():
+            return await super().infer(payload, name, version)
+
+    @asynccontextmanager
+    async def _infer_contextmanager(self, name: str, version: str | None = None) -> AsyncIterator[MLModel]:
+        """Find the model before anything is counted: the labels of metrics must not be what clients make up.
+
+        A model that isn't loaded says itself why it does not answer, and with its own status.
+        """
+        model = await self.find_model(name, version)
+        labels = {"model": name, "version": getattr(model, "served_version", model.version)}
+        duration = self._ModelInferRequestDuration.labels(**labels).time()
+        failures = self._ModelInferRequestFailure.labels(**labels).count_exceptions()
+        with duration, failures, model_context(model.settings):
+            yield model
+        self._ModelInferRequestSuccess.labels(**labels).inc()
+
+
+class RankingRepositoryHandlers(ModelRepositoryHandlers):  # type: ignore[misc]
+    """Loads within the runtime that is there, so that nothing is taken away before the new version is known to work."""
+
+    async def load(self, name: str) -> bool:
+        """Load a model, anew if it is loaded."""
+        with answered():
+            settings = (await self._repository.find(name))[0]
+            try:
+                model = await self._model_registry.get_model(name)
+            except ModelNotFound:
+                model = await self._model_registry.load(settings)
+                if not model.ready:
+                    raise MLServerError(model.problem or FAILED, HTTPStatus.CONFLICT) from None
+                return True
+            await model.reload(settings)
+            return True
+
+    async def unload(self, name: str) -> bool:
+        """Take a model out of service."""
+        with answered():
+            return bool(await super().unload(name))
+
+    async def _to_item(self, model_settings: ModelSettings) -> RepositoryIndexResponseItem:
+        item = await super()._to_item(model_settings)
+        try:
+            model = await self._model_registry.get_model(model_settings.name)
+        except ModelNotFound:
+            item.reason = "unloaded"
+            return item
+        item.version = getattr(model, "served_version", None)
+        item.reason = getattr(model, "problem", None) or ""
+        return item

@@ -1,0 +1,120 @@
+"""MLServer's gRPC service, with a status for each kind of error."""
+
+import functools
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+from mlserver.errors import MLServerError
+from mlserver.grpc import dataplane_pb2 as pb
+from mlserver.grpc.converters import ModelInferResponseConverter, ModelMetadataResponseConverter
+from mlserver.grpc.servicers import InferenceServicer
+from mlserver.types import InferenceRequest
+
+from driver_ranking.serving.data_plane import answered
+
+_UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
+_CODES = {
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.FAILED_PRECONDITION,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
+
+Method = Callable[[Any, Any, Any], Awaitable[Any]]
+
+
+def _code(status: int) -> grpc.StatusCode:
+    """Return the code for an HTTP status; what is not in the table is the caller's fault or the server's."""
+    otherwise = (
+        grpc.StatusCode.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else grpc.StatusCode.INVALID_ARGUMENT
+    )
+    return _CODES.get(HTTPStatus(status), otherwise)
+
+
+def _aborting(method: Method) -> Method:
+    """Answer errors with gRPC's status; MLServer would log each with a traceback, or send it."""
+
+    @functools.wraps(method)
+    async def call(self: object, request: object, context: Any) -> Any:  # noqa: ANN401 - gRPC's types
+        try:
+            with answered():
+                return await method(self, request, context)
+        except MLServerError as error:
+            await context.abort(_code(error.status_code), str(error))
+
+    return call
+
+
+class RankingServicer(InferenceServicer):  # type: ignore[misc]
+    """The protocol's gRPC service."""
+
+    @_aborting
+    async def ModelReady(self, request: pb.ModelReadyRequest, _: Any) -> pb.ModelReadyResponse:  # noqa: ANN401, N802 - gRPC's
+        """Say whether a model can answer."""
+        return pb.ModelReadyResponse(ready=await self._data_plane.model_ready(request.name, request.version))
+
+    @_aborting
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, _: Any) -> pb.ModelMetadataResponse:  # noqa: ANN401, N802 - gRPC's
+        """Say what a model takes and gives."""
+        metadata = await self._data_plane.model_metadata(request.name, request.version)
+        return ModelMetadataResponseConverter.from_types(metadata)
+
+    @_aborting
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: ANN401, N802 - gRPC's
+        """Answer a request."""
+        return await self._answer(request, context)
+
+    async def ModelStreamInfer(  # noqa: N802 - gRPC's
+        self,
+        requests_stream: AsyncIterator[pb.ModelInferRequest],
+        context: Any,  # noqa: ANN401 - gRPC's types
+    ) -> AsyncIterator[pb.ModelInferResponse]:
+        """Answer each request of a stream in turn."""
+        answer = _aborting(type(self)._answer)  # noqa: SLF001 - its own
+        async for request in requests_stream:
+            yield await answer(self, request, context)
+
+    async def _answer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: ANN401 - gRPC's types
+        raw = bool(request.raw_input_contents)
+        result = await self._data_plane.infer(
+            payload=self._decode(request, context), name=request.model_name, version=request.model_version
+        )
+        self._SetTrailingMetadata(result, context)
+        return ModelInferResponseConverter.from_types(result, use_raw=raw)
+
+    def _decode(self, request: pb.ModelInferRequest, context: Any) -> InferenceRequest:  # noqa: ANN401 - gRPC's types
+        if len(request.raw_input_contents) not in {0, len(request.inputs)}:
+            raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST)
+        request.parameters.pop("headers", None)  # they are the call's own
+        try:
+            return self._InsertHeaders(request, context)
+        except (struct.error, ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
+            raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST) from error
+
+    @_aborting
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:  # noqa: ANN401, N802 - gRPC's
+        """List the models."""
+        return await super().RepositoryIndex(request, context)
+
+    @_aborting
+    async def RepositoryModelLoad(  # noqa: N802 - gRPC's
+        self,
+        request: pb.RepositoryModelLoadRequest,
+        _: Any,  # noqa: ANN401 - gRPC's types
+    ) -> pb.RepositoryModelLoadResponse:
+        """Load a model, anew if it is loaded."""
+        await self._model_repository_handlers.load(request.model_name)
+        return pb.RepositoryModelLoadResponse()
+
+    @_aborting
+    async def RepositoryModelUnload(  # noqa: N802 - gRPC's
+        self,
+        request: pb.RepositoryModelUnloadRequest,
+        _: Any,  # noqa: ANN401 - gRPC's types
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Take a model out of service."""
+        await self._model_repository_handlers.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()

@@ -1,0 +1,184 @@
+"""What a request may say and what the answer says: the V2 inference protocol's tensors, and the plain contract."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput, TensorData
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from driver_ranking.errors import RequestError, TooManyDriversError
+from driver_ranking.serving.champion import KEY
+from driver_ranking.serving.service import Ranked
+
+Model = TypeVar("Model", bound=BaseModel)
+
+OUTPUTS = {"driver_id": "INT64", "score": "FP64", "excluded_driver_id": "INT64"}
+DEFAULT_OUTPUTS = ("driver_id", "score")
+
+_TYPES = {bool: "a boolean", str: "a string", float: "not a whole number", type(None): "null", bytes: "a string"}
+_MAX_ID_LENGTH = 128
+
+
+@dataclass(frozen=True)
+class RankingRequest:
+    """A request, checked.
+
+    Attributes:
+        driver_id: int64 ``[n]``, n at least 1.
+        top_k: How many drivers are wanted, from 1 to n.
+        outputs: The names of the wanted outputs, in order.
+    """
+
+    driver_id: NDArray[np.int64]
+    top_k: int = 1
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+
+
+def parse_request(payload: InferenceRequest, max_driver_ids: int) -> RankingRequest:
+    """Check a V2 request.
+
+    Raises:
+        RequestError: It is not one that can be answered; the message says what would be.
+        TooManyDriversError: It has too many ids.
+    """
+    driver_id = _driver_id(_one_input(payload.inputs), max_driver_ids)
+    parameters = (payload.parameters and payload.parameters.model_extra) or {}
+    outputs = tuple(output.name for output in payload.outputs or ()) or DEFAULT_OUTPUTS
+    unknown = [name for name in outputs if name not in OUTPUTS]
+    if unknown:
+        message = f"There is no output {unknown[0]!r}; there are {', '.join(OUTPUTS)}."
+        raise RequestError(message)
+    return RankingRequest(driver_id, _top_k(parameters.get("top_k", 1), len(driver_id)), outputs)
+
+
+def _one_input(inputs: Sequence[RequestInput]) -> RequestInput:
+    if [one.name for one in inputs] != [KEY]:
+        names = ", ".join(repr(one.name) for one in inputs[:10]) or "none"
+        message = f"The request must have the one input {KEY!r}; it has {names}."
+        raise RequestError(message)
+    return inputs[0]
+
+
+def _driver_id(tensor: RequestInput, max_driver_ids: int) -> NDArray[np.int64]:
+    if str(tensor.datatype) != "INT64":
+        message = f"The input {KEY!r} has the datatype {str(tensor.datatype)[:20]!r}; it must be 'INT64'."
+        raise RequestError(message)
+    shape = list(tensor.shape)
+    if len(shape) not in {1, 2} or min(shape) < 0 or shape[1:] not in ([], [1]):
+        message = f"The input {KEY!r} has the shape {str(shape)[:80]}; it must be [n] or [n, 1]."
+        raise RequestError(message)
+    data = _flat(tensor.data, shape)
+    _check_count(max(shape[0], len(data)), max_driver_ids)
+    if len(data) != shape[0]:
+        message = f"The input {KEY!r} has the shape {shape}, but {len(data)} values."
+        raise RequestError(message)
+    return to_int64(data, KEY)
+
+
+def _flat(data: Any, shape: list[int]) -> list[Any]:  # noqa: ANN401 - whatever the client sent
+    values = data.root if isinstance(data, TensorData) else data
+    if not isinstance(values, list):
+        message = f"The data of the input {KEY!r} must be a list of ids."
+        raise RequestError(message)
+    if shape[1:] and values and all(isinstance(value, list) and len(value) == 1 for value in values):
+        return [value[0] for value in values]
+    return values
+
+
+def _check_count(count: int, most: int) -> None:
+    if count < 1:
+        message = "The request has no driver ids; it must have at least one."
+        raise RequestError(message)
+    if count > most:
+        message = f"The request has {count} driver ids; at most {most} are taken at once."
+        raise TooManyDriversError(message)
+
+
+def to_int64(values: list[Any], name: str) -> NDArray[np.int64]:
+    """Return whole numbers as int64 ``[n]``.
+
+    Raises:
+        RequestError: One is something else or too large; the message names the first.
+    """
+    if set(map(type, values)) != {int}:
+        place, value = next((place, value) for place, value in enumerate(values) if type(value) is not int)
+        kind = _TYPES.get(type(value), "not a number")
+        message = f"{name}[{place}] is {kind}; ids are whole numbers of 64 bits."
+        raise RequestError(message)
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        bounds = np.iinfo(np.int64)
+        place = next(place for place, value in enumerate(values) if not bounds.min <= value <= bounds.max)
+        message = f"{name}[{place}] does not fit into 64 bits."
+        raise RequestError(message) from None
+
+
+def _top_k(value: object, count: int) -> int:
+    if type(value) is not int or not 1 <= value <= count:
+        message = f"The parameter 'top_k' must be a whole number from 1 to the number of ids, here {count}."
+        raise RequestError(message)
+    return value
+
+
+def encode_answer(answer: Ranked, request: RankingRequest, model_name: str) -> InferenceResponse:
+    """Return the V2 response, with the registry's version of the model that made it."""
+    outputs = [_output(name, getattr(answer.ranking, name)) for name in request.outputs]
+    return InferenceResponse.model_construct(
+        _fields_set={"model_name", "model_version", "outputs"},
+        model_name=model_name,
+        model_version=answer.model.version,
+        outputs=outputs,
+    )
+
+
+def _output(name: str, values: NDArray[Any]) -> ResponseOutput:
+    # MLServer's codecs would make [n, 1] of [n]
+    data = TensorData.model_construct(root=values.tolist())
+    return ResponseOutput.model_construct(name=name, shape=[len(values)], datatype=OUTPUTS[name], data=data)
+
+
+class PlainRequest(BaseModel):
+    """The body of ``POST /inference``."""
+
+    model_config = ConfigDict(strict=True)
+
+    request_id: str | None = None
+    driver_ids: list[Any]
+
+
+def parse_plain(body: bytes, max_driver_ids: int) -> tuple[RankingRequest, str | None]:
+    """Check the body of ``POST /inference`` and return the request and its ``request_id``.
+
+    Raises:
+        RequestError: It can't be answered; the message says what would be.
+        TooManyDriversError: It has too many ids.
+    """
+    plain = parse_json(PlainRequest, body)
+    request_id = plain.request_id
+    if request_id and (len(request_id) > _MAX_ID_LENGTH or not (request_id.isascii() and request_id.isprintable())):
+        message = f"The request_id must be at most {_MAX_ID_LENGTH} printable ASCII characters."
+        raise RequestError(message)
+    _check_count(len(plain.driver_ids), max_driver_ids)
+    return RankingRequest(to_int64(plain.driver_ids, "driver_ids")), request_id
+
+
+def parse_json(model: type[Model], body: bytes) -> Model:
+    """Parse a JSON body without converting what has another type.
+
+    Raises:
+        RequestError: It is not JSON, or not of this form; the message says where.
+    """
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            message = f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
+        else:
+            place = ".".join(map(str, first["loc"])) or "the body"
+            message = f"The body can't be read: {place}: {first['msg']}."
+        raise RequestError(message) from None

@@ -1,0 +1,134 @@
+"""MLServer's REST server: one form of error, strict bodies, limits, and health that clients can read."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from mlserver.errors import MLServerError
+from mlserver.rest import RESTServer
+from mlserver.rest.endpoints import Endpoints, ModelRepositoryEndpoints
+from mlserver.rest.responses import Response as MLServerResponse
+from mlserver.types import InferenceRequest, RepositoryIndexRequest, RepositoryIndexResponse
+from mlserver.utils import extract_headers, insert_headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from driver_ranking.serving.body import LimitedBody
+from driver_ranking.serving.data_plane import FAILED, answered
+from driver_ranking.serving.openapi import api_description
+from driver_ranking.serving.protocol import parse_json
+from driver_ranking.serving.settings import ServerSettings
+
+_NOT_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
+_STREAMS = ("/infer_stream", "/generate_stream", "/generate")  # a ranking is one answer
+
+
+def _json(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    response: Response = MLServerResponse(content, status, headers)
+    return response
+
+
+class RankingEndpoints(Endpoints):  # type: ignore[misc]
+    """The protocol's REST endpoints."""
+
+    async def live(self) -> Response:
+        """Say that the process serves."""
+        return _json({"live": await self._data_plane.live()})
+
+    async def ready(self) -> Response:
+        """Say whether requests can be answered, and if not, why."""
+        ready = await self._data_plane.ready()
+        problem = None if ready else await self._data_plane.problem()
+        return _health({"ready": ready}, problem)
+
+    async def model_ready(self, model_name: str, model_version: str | None = None) -> Response:
+        """Say whether a model can answer, and if not, why."""
+        ready = await self._data_plane.model_ready(model_name, model_version)
+        problem = None if ready else await self._data_plane.problem()
+        return _health({"name": model_name, "ready": ready}, problem)
+
+    async def infer(self, raw_request: Request, model_name: str, model_version: str | None = None) -> Response:
+        """Answer a request."""
+        with answered():
+            _require_json(raw_request)
+            payload = parse_json(InferenceRequest, await raw_request.body())
+        if payload.parameters is not None:
+            payload.parameters.headers = None  # they are the request's own
+        insert_headers(payload, dict(raw_request.headers))
+        answer = await self._data_plane.infer(payload, model_name, model_version)
+        headers = extract_headers(answer)
+        content = answer.model_dump()
+        if not content.get("parameters"):
+            content.pop("parameters", None)
+        return _json(content, headers=headers)
+
+    async def openapi(self) -> dict[str, Any]:
+        """Describe what is served."""
+        models = list(await self._data_plane._model_registry.get_models())  # noqa: SLF001 - MLServer's own class
+        return api_description(models[0].name if models else "driver_ranking")
+
+    async def model_openapi(self, model_name: str, model_version: str | None = None) -> dict[str, Any]:
+        """Describe what is served of a model."""
+        await self._data_plane.find_model(model_name, model_version)
+        return api_description(model_name)
+
+
+class RankingRepositoryEndpoints(ModelRepositoryEndpoints):  # type: ignore[misc]
+    """The repository API's REST endpoints."""
+
+    async def index(self, raw_request: Request) -> RepositoryIndexResponse:
+        """List the models; an empty body asks for all, as clients send it."""
+        with answered():
+            payload = parse_json(RepositoryIndexRequest, await raw_request.body() or b"{}")
+        return await self._handlers.index(payload)
+
+
+def _health(state: dict[str, Any], problem: str | None) -> Response:
+    """Return a health answer; the protocol wants a 4xx for no."""
+    status = HTTPStatus.OK if state["ready"] else HTTPStatus.BAD_REQUEST
+    return _json(state | ({"error": problem} if problem else {}), status)
+
+
+def _require_json(request: Request) -> None:
+    """Refuse a body that says it is something else; clients that say nothing, or that it is bytes, mean JSON."""
+    media_type = request.headers.get("content-type", "").lower()
+    if media_type.startswith(_NOT_JSON):
+        message = "The body must be JSON, with the header Content-Type: application/json."
+        raise MLServerError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    if "inference-header-content-length" in request.headers:
+        message = "Binary tensor data is not taken. Send JSON; with tritonclient.http, give binary_data=False."
+        raise MLServerError(message, HTTPStatus.BAD_REQUEST)
+
+
+class RankingRESTServer(RESTServer):  # type: ignore[misc]
+    """The REST server, with one form of error and limits on bodies."""
+
+    def __init__(self, *arguments: Any, limits: ServerSettings) -> None:  # noqa: ANN401 - MLServer's own
+        """Adapt the application that MLServer makes."""
+        super().__init__(*arguments)
+        app = self._app
+        app.router.routes[:] = [route for route in app.routes if not getattr(route, "path", "").endswith(_STREAMS)]
+        app.add_exception_handler(HTTPException, _http_error)
+        app.add_exception_handler(RequestValidationError, _invalid)
+        app.add_exception_handler(Exception, _failed)
+        app.openapi = lambda: api_description("driver_ranking")
+        # innermost, so that what it refuses is counted as well
+        app.user_middleware.append(Middleware(LimitedBody, max_bytes=limits.max_body_bytes))
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = str(getattr(error, "detail", FAILED))
+    return _json({"error": f"{detail}."}, status, headers=getattr(error, "headers", None))
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    del error  # it quotes the request
+    return _json({"error": "The request can't be read."}, HTTPStatus.BAD_REQUEST)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    del error  # the server logs it
+    return _json({"error": FAILED}, HTTPStatus.INTERNAL_SERVER_ERROR)

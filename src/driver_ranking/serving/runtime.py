@@ -1,0 +1,142 @@
+"""The MLServer runtime: decodes, calls the ranking service, encodes. The name that model-settings.json gives."""
+
+import os
+from pathlib import Path
+
+from fastapi import Request, Response
+from mlserver.errors import MLServerError
+from mlserver.handlers import custom_handler
+from mlserver.settings import ModelSettings
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, MetadataTensor, Parameters
+from mlserver_mlflow import MLflowRuntime
+
+from driver_ranking.errors import DriverRankingError, NotReadyError
+from driver_ranking.feature_store.repo import FeatureRepo
+from driver_ranking.serving.champion import KEY, ChampionLoader
+from driver_ranking.serving.metrics import ranking_metrics
+from driver_ranking.serving.plain import plain_answer, plain_error
+from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request
+from driver_ranking.serving.service import RankingService
+from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
+
+
+class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
+    """Ranks drivers: ids in, features from the online store, the best drivers out.
+
+    Of MLflow's own server it keeps ``/ping``, ``/health`` and ``/version``; ``/invocations`` would take features.
+    """
+
+    invocations = None
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """Read the settings; nothing is loaded yet."""
+        super().__init__(settings)
+        self._service: RankingService | None = None
+
+    def _serving(self) -> RankingService:
+        if self._service is None:
+            message = "No model is loaded yet."
+            raise NotReadyError(message)
+        return self._service
+
+    @property
+    def available(self) -> bool:
+        """Return whether requests can be answered now: the model is loaded and its features can be read."""
+        return self._service is not None and self._service.ready
+
+    @property
+    def problem(self) -> str | None:
+        """Return why they can't, fit for a client."""
+        return self._service.problem if self._service else "No model is loaded yet."
+
+    @property
+    def served_version(self) -> str | None:
+        """Return the registry's version of the model that is served; MLServer's own is a setting."""
+        model = self._service.model if self._service else None
+        return model.version if model else None
+
+    async def load(self) -> bool:
+        """Load the champion and return whether there is one; where there is none, it is looked for again and again."""
+        settings, loader = _configured(self.settings)
+        self._service = RankingService(loader, settings)
+        return await self._service.start()
+
+    async def reload(self, settings: ModelSettings) -> None:
+        """Swap in the version that is named now.
+
+        Raises:
+            MLServerError: It can't be served; the one before goes on.
+        """
+        try:
+            _, loader = _configured(settings)
+            await self._serving().reload(loader)
+        except DriverRankingError as error:
+            raise protocol_error(error) from error
+        self.ready = True
+
+    async def unload(self) -> bool:
+        """Stop serving."""
+        if self._service:
+            self._service.close()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Answer a V2 request.
+
+        Raises:
+            MLServerError: It can't be answered; with the protocol's status and a message for the client.
+        """
+        try:
+            service = self._serving()
+            request = parse_request(payload, service.settings.max_driver_ids)
+            answer = await service.rank(request.driver_id, request.top_k, payload.id)
+        except DriverRankingError as error:
+            raise protocol_error(error) from error
+        return encode_answer(answer, request, self.name)
+
+    @custom_handler(rest_path="/inference")  # type: ignore[untyped-decorator] # MLServer is not typed
+    async def inference(self, request: Request) -> Response:
+        """Answer ``{"request_id", "driver_ids"}`` with ``{"prediction", "error"}``."""
+        try:
+            service = self._serving()
+            ranking, request_id = parse_plain(await request.body(), service.settings.max_driver_ids)
+            answer = await service.rank(ranking.driver_id, 1, request_id)
+        except DriverRankingError as error:
+            count_failure(error)
+            return plain_error(error)
+        return plain_answer(int(answer.ranking.driver_id[0]), request_id)
+
+    async def metadata(self) -> MetadataModelResponse:
+        """Return what the model takes and gives; its parameters name the features behind it."""
+        model = self._service.model if self._service else None
+        described = (
+            {"feature_service": model.feature_service, "features": ",".join(model.feature_names)} if model else {}
+        )
+        return MetadataModelResponse(
+            name=self.name,
+            platform=self.settings.platform or "mlflow_pyfunc",
+            versions=[model.version] if model else [],
+            inputs=[MetadataTensor(name=KEY, datatype="INT64", shape=[-1])],
+            outputs=[MetadataTensor(name=name, datatype=datatype, shape=[-1]) for name, datatype in OUTPUTS.items()],
+            parameters=Parameters(**described),
+        )
+
+
+def protocol_error(error: DriverRankingError) -> MLServerError:
+    """Return what MLServer answers a client with."""
+    count_failure(error)
+    return MLServerError(error.public_message, error.status)
+
+
+def count_failure(error: DriverRankingError) -> None:
+    """Count a request that is answered with an error."""
+    ranking_metrics().requests_failed.labels(status=str(error.status.value)).inc()
+
+
+def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:
+    folder = Path(settings._source or ".").absolute().parent  # noqa: SLF001 - where MLServer keeps the file's path
+    parameters = settings.parameters
+    ours = runtime_settings(parameters.extra if parameters else None, folder)
+    uri = (parameters and parameters.uri) or "models:/driver_ranking@champion"
+    location, version = registry_location(uri, ours.registry_path, os.environ.get("MLFLOW_TRACKING_URI"))
+    return ours, ChampionLoader(location, version, FeatureRepo(ours.feature_repo), ours.online_read_timeout)

@@ -1,0 +1,72 @@
+"""MLServer's own parts, replaced where it has no place for what users of the protocol expect.
+
+MLServer makes its data plane and its servers from names in its modules. ``extend_mlserver`` puts subclasses there,
+before they are used. What they mend, as of MLServer 1.7.1:
+
+- the environment overrides settings.json
+- health has the bodies that clients read, and is about what can be answered, not only about what is loaded
+- every error of REST has the body ``{"error": ...}``, and no error carries a text that was not written for clients
+- types are checked strictly, sizes are limited, and gRPC has status codes for it
+- the registry's version is the version
+- loading a model again swaps it within the runtime; what can't be loaded leaves the old one in place
+- the OpenAPI page shows what is served
+- signals reach MLServer alone, which stops its servers in order; uvicorn would take them as well, and end the process
+  in the middle of that
+"""
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import mlserver.grpc.server
+import mlserver.metrics.server
+import mlserver.rest.app
+import mlserver.rest.server
+import mlserver.server
+import uvicorn
+from mlserver.server import MLServer
+from mlserver.settings import Settings
+
+from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
+from driver_ranking.serving.grpc import RankingServicer
+from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
+from driver_ranking.serving.settings import ServerSettings
+
+_GIVEN_AS_ARGUMENTS = {"model_repository_root", "model_repository_implementation"}
+
+
+def extend_mlserver(settings: ServerSettings) -> None:
+    """Put the classes of this project in the place of MLServer's, for servers that are made from now on."""
+    # by its name: the package's attribute `main` is the function in it
+    command: Any = importlib.import_module("mlserver.cli.main")
+    command.MLServer = EnvironmentFirstServer
+    mlserver.server.DataPlane = RankingDataPlane
+    mlserver.server.ModelRepositoryHandlers = RankingRepositoryHandlers
+    mlserver.server.RESTServer = functools.partial(RankingRESTServer, limits=settings)
+    mlserver.rest.app.Endpoints = RankingEndpoints
+    mlserver.rest.app.ModelRepositoryEndpoints = RankingRepositoryEndpoints
+    mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
+    mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
+    mlserver.grpc.server.InferenceServicer = RankingServicer
+
+
+class DeafServer(uvicorn.Server):
+    """A uvicorn server that leaves signals to MLServer; the method that MLServer overrides for it is gone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
+    """MLServer, with ``MLSERVER_*`` over settings.json."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Override the settings that the environment names."""
+        environment = Settings()
+        for name in environment.model_fields_set - _GIVEN_AS_ARGUMENTS:
+            setattr(settings, name, getattr(environment, name))
+        super().__init__(settings)

@@ -1,0 +1,89 @@
+"""The settings of the online service: files first, the environment over them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from driver_ranking.errors import ModelError
+from driver_ranking.model import RegistryLocation
+
+_MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+
+
+class _EnvironmentFirst(BaseSettings):
+    """Settings of which the environment's are the last word, as with Kedro's and MLflow's."""
+
+    model_config = SettingsConfigDict(env_prefix="DRIVER_RANKING_", extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's interface
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment first."""
+        return env_settings, init_settings
+
+
+class RuntimeSettings(_EnvironmentFirst):
+    """What ``parameters.extra`` of model-settings.json may say; ``DRIVER_RANKING_<NAME>`` overrides each.
+
+    Attributes:
+        feature_repo: Folder of the Feast feature repo. Relative paths count from the folder of model-settings.json.
+        registry_path: Folder of the local MLflow registry, used where MLFLOW_TRACKING_URI names none.
+        max_driver_ids: How many ids a request may have.
+        online_read_timeout: How long the read of the online store may take, in seconds.
+        max_waiting_requests: How many requests may wait for a read; what comes on top is refused at once.
+        readiness_interval: How often the online store is tried, in seconds.
+        load_retry_interval: How often a model is looked for while there is none, in seconds.
+        watch_alias_interval: How often the alias is looked at, to serve a version that it has moved to, in seconds;
+            0 for never.
+        log_requests: Whether there is a line in the log for each request.
+    """
+
+    feature_repo: Path = Path("feature_repo")
+    registry_path: Path = Path("data/06_models/mlflow")
+    max_driver_ids: int = Field(default=10_000, ge=1)
+    online_read_timeout: float = Field(default=1.0, gt=0)
+    max_waiting_requests: int = Field(default=1_000, ge=1)
+    readiness_interval: float = Field(default=0.5, gt=0)
+    load_retry_interval: float = Field(default=2.0, gt=0)
+    watch_alias_interval: float = Field(default=0.0, ge=0)
+    log_requests: bool = True
+
+
+class ServerSettings(_EnvironmentFirst):
+    """What ``model_repository_implementation_args`` of settings.json may say; ``DRIVER_RANKING_<NAME>`` overrides.
+
+    Attributes:
+        max_body_bytes: How large a REST body may be, after decompression. gRPC's is ``grpc_max_message_length``.
+    """
+
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+
+
+def registry_location(uri: str, registry_path: Path, tracking_uri: str | None) -> tuple[RegistryLocation, str | None]:
+    """Return where the model of a URI such as ``models:/driver_ranking@champion`` is, and its version if it names one.
+
+    Raises:
+        ModelError: The URI is of another kind.
+    """
+    match = _MODEL_URI.fullmatch(uri)
+    if match is None:
+        message = f"The model's URI {uri!r} is not of the form models:/NAME@ALIAS or models:/NAME/VERSION."
+        raise ModelError(message)
+    alias = match["alias"] or "champion"
+    return RegistryLocation(match["name"], alias, registry_path.absolute(), tracking_uri or None), match["version"]
+
+
+def runtime_settings(extra: dict[str, Any] | None, folder: Path) -> RuntimeSettings:
+    """Return the settings with their paths made absolute, counted from a folder."""
+    settings = RuntimeSettings(**(extra or {}))
+    absolute = {name: folder / getattr(settings, name) for name in ("feature_repo", "registry_path")}
+    return settings.model_copy(update=absolute)
