@@ -39,10 +39,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.projects import copy_project, run_pipeline
+    from support.registries import registry_forgotten
 
     project = copy_project(tmp_path_factory.mktemp("trained") / "a project")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with registry_forgotten():
         run_pipeline(project, "training")
         run_pipeline(project, "batch")
     return project
@@ -69,9 +69,11 @@ def project(_trained_once: Path, tmp_path: Path) -> Path:
 def served_project(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion and a filled online store, one for the session: not to be changed."""
     from support.projects import run_pipeline
+    from support.registries import registry_forgotten
 
     project = _copy_of(_trained_once, tmp_path_factory.mktemp("served") / "a project")
-    run_pipeline(project, "materialize")
+    with registry_forgotten():
+        run_pipeline(project, "materialize")
     return project
 
 

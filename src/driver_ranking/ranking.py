@@ -1,8 +1,8 @@
 """The rules that batch and online serving share: who is excluded and why, the order, ties, and the top k.
 
-Pure NumPy. A driver whose features are missing is excluded with a status, never scored. Scores rank descending; equal
-scores keep the request's order; a driver that is named twice is ranked once. A score that is not a finite number is an
-error of the model.
+Pure NumPy. A driver whose features are missing is excluded with a status, never scored. Scores rank descending;
+equal scores, but for rounding, keep the request's order; a driver that is named twice is ranked once. A score that is
+not a finite number is an error of the model.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import NonFiniteScoreError, RequestError
 
+TIE_TOLERANCE = 1e-12
 _LISTED_ROWS = 5  # how many rows an error message names
 
 
@@ -131,8 +132,20 @@ def require_finite(rows: ScoredRows, name_of: Callable[[int], str]) -> None:
 
 
 def order_by_score(score: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the indices that order float64 ``[n]`` descending; equal scores keep their order."""
-    return np.argsort(-score, kind="stable")
+    """Return the indices that order finite float64 ``[n]`` descending; ties keep their order.
+
+    Scores tie if they differ by no more than ``TIE_TOLERANCE``, relative to the larger: BLAS rounds the last bits of a
+    row's score by how many rows there are and where it stands among them, so that equal drivers may get scores that
+    are not quite equal. A run of scores of which each ties with the next is one tie.
+    """
+    order = np.argsort(-score, kind="stable")
+    ordered = score[order]
+    above, below = ordered[:-1], ordered[1:]
+    apart = above - below > TIE_TOLERANCE * np.maximum(np.abs(above), np.abs(below))
+    if apart.all():
+        return order
+    tie = np.concatenate([[0], np.cumsum(apart)])
+    return order[np.lexsort((order, tie))]
 
 
 def first_occurrences(driver_id: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -158,4 +171,5 @@ def rank(driver_id: NDArray[np.int64], rows: ScoredRows, *, top_k: int = 1) -> R
     distinct = first_occurrences(driver_id)
     ranked, excluded = distinct[rows.scored[distinct]], distinct[~rows.scored[distinct]]
     best = ranked[order_by_score(rows.score[ranked])[:top_k]]
-    return Ranking(driver_id[best], rows.score[best], driver_id[excluded])
+    score = np.minimum.accumulate(rows.score[best])  # within a tie, the last bits may not descend
+    return Ranking(driver_id[best], score, driver_id[excluded])

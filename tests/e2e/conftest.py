@@ -3,22 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 from support.projects import copy_project
+from support.registries import registry_forgotten
 
 
 @pytest.fixture(autouse=True)
-def _restore_tracking_uri() -> Iterator[None]:
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what MLflow has put into the environment of this process: each test has a registry of its own."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _own_registry() -> Iterator[None]:
+    with registry_forgotten():
+        yield
 
 
 @pytest.fixture

@@ -114,6 +114,23 @@ def test_order_by_score_is_a_stable_sort(scores: list[float]) -> None:
     assert order_by_score(np.array(scores, dtype=np.float64)).tolist() == expected
 
 
+def test_scores_that_differ_by_rounding_alone_tie() -> None:
+    third = 1 / 3
+    rounded = [third, np.nextafter(third, 1), np.nextafter(third, 0)]
+    assert order_by_score(np.array([0.1, *rounded, 0.9])).tolist() == [4, 1, 2, 3, 0]
+    ranking = rank(np.array([1001, 1002, 1003]), ScoredRows(np.array(rounded), np.ones(3, dtype=np.bool_)), top_k=3)
+    assert ranking.driver_id.tolist() == [1001, 1002, 1003]
+    assert (np.diff(ranking.score) <= 0).all()
+
+
+@given(st.lists(st.sampled_from([0.1, 1 / 3, -7.5, 1e-9]), min_size=1, max_size=20), st.data())
+def test_rounding_never_changes_the_order(scores: list[float], data: st.DataObject) -> None:
+    noise = data.draw(st.lists(st.integers(-4, 4), min_size=len(scores), max_size=len(scores)))
+    exact = np.array(scores)
+    noisy = exact + np.spacing(exact) * np.array(noise)
+    assert order_by_score(noisy).tolist() == order_by_score(exact).tolist()
+
+
 @given(st.lists(st.lists(FINITE | st.just(float("nan")), min_size=3, max_size=3), max_size=20))
 def test_rows_with_a_missing_feature_are_excluded_and_never_reach_the_model(rows: list[list[float]]) -> None:
     features = np.array(rows, dtype=np.float64).reshape(len(rows), 3)

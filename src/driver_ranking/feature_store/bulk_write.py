@@ -39,7 +39,7 @@ from feast.infra.online_stores.helpers import _mmh3, compute_table_id, compute_v
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
-from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped] # its stubs are a package apart
+from google.protobuf.timestamp_pb2 import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -556,7 +556,7 @@ class RedisWriter:
     def _write_rows(
         self, keys: pa.BinaryArray, micros: NDArray[np.int64], fields: Mapping[bytes, pa.BinaryArray]
     ) -> None:
-        with _connection(self.client) as connection:
+        with redis_connection(self.client) as connection:
             if self.check:
                 newer = pa.array(self._newer(connection, keys, micros))
                 keys, fields = keys.filter(newer), {name: values.filter(newer) for name, values in fields.items()}
@@ -598,7 +598,7 @@ def _bulk_string(word: pa.BinaryArray | bytes) -> list[pa.BinaryArray | bytes]:
 
 
 @contextmanager
-def _connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is an optional dependency of Feast
+def redis_connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is an optional dependency of Feast
     """A connection of the client's pool; dropped if anything fails, as replies may be left in it."""
     connection = client.connection_pool.get_connection()
     try:
@@ -611,14 +611,25 @@ def _connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is an opt
 
 
 def exchange(connection: Any, commands: pa.BinaryArray, replies: int) -> list[Any]:  # noqa: ANN401 - as above
+    """Send all commands, then read all replies, see `exchange_wire`.
+
+    Args:
+        connection: A connection of redis-py.
+        commands: Framed for the wire.
+        replies: How many the commands together have.
+    """
+    return exchange_wire(connection, b"".join(commands.to_pylist()), replies)
+
+
+def exchange_wire(connection: Any, wire: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - as above
     """Send all commands, then read all replies; on a lost connection again, by the client's own retry rule.
 
     Sending twice is safe: the commands are idempotent.
 
     Args:
         connection: A connection of redis-py.
-        commands: Framed for the wire.
-        replies: How many the commands together have.
+        wire: The commands, framed.
+        replies: How many they have.
 
     Returns:
         The replies, undecoded.
@@ -626,7 +637,6 @@ def exchange(connection: Any, commands: pa.BinaryArray, replies: int) -> list[An
     Raises:
         redis.RedisError: The connection is lost for good, or the server refuses a command.
     """
-    wire = b"".join(commands.to_pylist())
 
     def talk() -> list[Any]:
         connection.send_packed_command([wire])

@@ -1,13 +1,13 @@
 """Features of drivers from the online store, as arrays, by the rules that the point-in-time join has too.
 
-What Feast does not do online is done here: a value older than its feature view's ttl is missing. Reads go through the
-store's own ``online_read``, which gives event times; on-demand feature views through ``get_online_features``.
+What Feast does not do online is done here: a value older than its feature view's ttl is missing. On-demand feature
+views are read through ``get_online_features``, which runs their transformations.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
+from driver_ranking.feature_store.online_sources import Source, ViewRead, microseconds, open_source
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
 from driver_ranking.ranking import is_fresh
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNREAD = np.iinfo(np.int64).max  # the event time of drivers of which nothing was read
 _INT32 = np.iinfo(np.int32)
@@ -36,13 +36,13 @@ class OnlineFeatures:
     """What the online store has of some drivers.
 
     Attributes:
-        values: float64 ``[n, k]``, columns in the order of the model's signature; NaN where a value is missing, null
+        matrix: float64 ``[n, k]``, columns in the order of the model's signature; NaN where a value is missing, null
             or older than its feature view's ttl.
         oldest: int64 ``[n]``, event time of each driver's oldest usable feature row, in microseconds since the epoch,
             UTC; the largest int64 where there is none.
     """
 
-    values: NDArray[np.float64]
+    matrix: NDArray[np.float64]
     oldest: NDArray[np.int64]
 
 
@@ -61,27 +61,6 @@ class OnlineReader(Protocol):
             StoreUnavailableError: The store can't be read.
         """
         ...
-
-
-@dataclass(frozen=True)
-class ViewRead:
-    """What is read of one feature view.
-
-    Attributes:
-        view: The feature view, projected as the service wants it.
-        join_key: Name of its one join key, in the store.
-        value_field: The field of Feast's value message that holds a key, ``int64_val`` or ``int32_val``.
-        ttl: In microseconds; None for no limit.
-        features: Names of the features to read.
-        columns: Where each of them goes in the model's columns.
-    """
-
-    view: "FeatureView"
-    join_key: str
-    value_field: str
-    ttl: int | None
-    features: tuple[str, ...]
-    columns: tuple[int, ...]
 
 
 def open_reader(
@@ -109,7 +88,7 @@ def open_reader(
     if any(isinstance(view, OnDemandFeatureView) for view, _, _ in sources):
         return _OnDemandReader(store, online_store, features, wanted, key)
     views = tuple(_view_read(view, names, columns, key) for view, names, columns in sources)
-    return _ViewReader(store, online_store, views, len(wanted))
+    return _ViewReader(store, online_store, views, open_source(store.config, online_store, views), len(wanted))
 
 
 def _sources(
@@ -128,10 +107,18 @@ def _sources(
 
 
 def _view_read(view: "FeatureView", names: Sequence[str], columns: Sequence[int], key: str) -> ViewRead:
-    from feast.types import Int32, Int64
+    from feast.types import Bool, Float32, Float64, Int32, Int64
 
     if not view.online:
         message = f"The feature view {view.name!r} is not online (`online=False`): it can't be served."
+        raise FeatureStoreError(message)
+    odd = [
+        field
+        for field in view.features
+        if field.name in names and field.dtype not in (Float32, Float64, Int32, Int64, Bool)
+    ]
+    if odd:
+        message = f"The feature {odd[0].name!r} of {view.name!r} is not a number, but {odd[0].dtype}."
         raise FeatureStoreError(message)
     fields = {"int64_val": Int64, "int32_val": Int32}
     keys = {column.name: column.dtype for column in view.entity_columns}
@@ -153,73 +140,30 @@ def _microseconds(ttl: timedelta | None) -> int | None:
 
 @dataclass(frozen=True)
 class _ViewReader:
-    """Reads view by view through the store's ``online_read``."""
+    """Reads the feature views and applies their ttl."""
 
     store: "FeatureStore"
     online_store: "OnlineStore"
     views: tuple[ViewRead, ...]
+    source: Source
     width: int
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        values = np.full((len(driver_id), self.width), np.nan)
+        values = np.empty((len(driver_id), self.width))
         oldest = np.full(len(driver_id), _UNREAD)
+        small = any(view.value_field == "int32_val" for view in self.views)
+        asked = np.clip(driver_id, _INT32.min, _INT32.max) if small else driver_id
         with _unavailable(self.online_store):
             _follow_file(self.online_store, self.store.config)
-            for view in self.views:
-                self._read_view(view, driver_id, now, values, oldest)
+            rows = self.source.read(asked)
+        for view, found in zip(self.views, rows, strict=True):
+            usable = is_fresh(found.times, np.int64(now), view.ttl) & (asked == driver_id)
+            if not usable.all():
+                found.values[~usable] = np.nan
+            values[:, list(view.columns)] = found.values
+            present = usable & ~np.isnan(found.values).all(axis=1)
+            oldest = np.where(present, np.minimum(oldest, found.times), oldest)
         return OnlineFeatures(values, oldest)
-
-    def _read_view(
-        self,
-        read: ViewRead,
-        driver_id: NDArray[np.int64],
-        now: int,
-        values: NDArray[np.float64],
-        oldest: NDArray[np.int64],
-    ) -> None:
-        known = _representable(driver_id, read.value_field)
-        keys = _entity_keys(driver_id[known], read)
-        # a list of its own each time: the Redis store appends to it
-        rows = self.online_store.online_read(self.store.config, read.view, keys, list(read.features))
-        times = np.array([_event_time(time) for time, _ in rows], dtype=np.int64)
-        fresh = is_fresh(times, np.int64(now), read.ttl)
-        found = np.array([_numbers(row, read.features) for _, row in rows], dtype=np.float64)
-        found = found.reshape(len(rows), len(read.features))
-        found[~fresh] = np.nan
-        values[known[:, None], list(read.columns)] = found
-        present = fresh & ~np.isnan(found).all(axis=1)
-        oldest[known[present]] = np.minimum(oldest[known[present]], times[present])
-
-
-def _representable(driver_id: NDArray[np.int64], value_field: str) -> NDArray[np.intp]:
-    """Return the indices of ids that a key of this type can have; nothing can be stored under the others."""
-    if value_field == "int64_val":
-        return np.arange(len(driver_id))
-    return np.flatnonzero((driver_id >= _INT32.min) & (driver_id <= _INT32.max))
-
-
-def _entity_keys(driver_id: NDArray[np.int64], read: ViewRead) -> "list[EntityKey]":
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    name, field = [read.join_key], read.value_field
-    return [EntityKey(join_keys=name, entity_values=[Value(**{field: one})]) for one in driver_id.tolist()]
-
-
-def _event_time(time: datetime | None) -> int:
-    """Return microseconds since the epoch; for a driver that is not there, 1970, as the Redis store has it."""
-    return 0 if time is None else (time - _EPOCH) // _MICROSECOND
-
-
-def _numbers(row: dict[str, Any] | None, names: Sequence[str]) -> list[float]:
-    if row is None:
-        return [np.nan] * len(names)
-    return [_number(row.get(name)) for name in names]
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - a protobuf message, or nothing
-    field = value.WhichOneof("val") if value is not None else None
-    return np.nan if field is None or field == "null_val" else float(getattr(value, field))
 
 
 class _OnDemandReader:
@@ -262,8 +206,7 @@ def _frozen_registry(store: "FeatureStore") -> Any:  # noqa: ANN401 - Feast's re
     registry = store.registry
     registry.refresh(store.project)
     for name, value in (("cached_registry_proto_ttl", timedelta(0)), ("serve_features_while_materializing", True)):
-        if hasattr(registry, name):
-            setattr(registry, name, value)
+        setattr(registry, name, value)  # of no effect on registries that don't cache
     return registry
 
 
@@ -288,7 +231,7 @@ def _fresh_rows_store(inner: "OnlineStore") -> Any:  # noqa: ANN401 - its class 
             requested_features: list[str] | None = None,
         ) -> list[Row]:
             rows = self.inner.online_read(config, table, entity_keys, list(requested_features or []) or None)
-            times = np.array([_event_time(time) for time, _ in rows], dtype=np.int64)
+            times = np.array([microseconds(time) for time, _ in rows], dtype=np.int64)
             fresh = is_fresh(times, self.now, _microseconds(table.ttl))
             for key, time, usable in zip(entity_keys, times.tolist(), fresh, strict=True):
                 if usable and key.entity_values:

@@ -75,7 +75,7 @@ class Champion:
         now, start = self.clock(), time.perf_counter()
         features = self.reader.read(driver_id, now)
         read = time.perf_counter()
-        rows = predicted_rows(features.values, self.predictor.predict)
+        rows = predicted_rows(features.matrix, self.predictor.predict)
         return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
 
 
