@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 KEDRO := $(BIN)/kedro
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint format viz ui bench-batch bench-start bench-materialize sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui bench-batch bench-start bench-materialize bench-online bench-serve-start sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,13 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+clients: $(CLIENTS_STAMP) ## make .venv-clients with other people's clients, which tests start
+
+$(CLIENTS_STAMP): tests/protocol/requirements.lock $(STAMP)
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS) || { rm -rf $(CLIENTS); exit 1; }
+	$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python --no-deps -r tests/protocol/requirements.lock
+	@touch $@
+
 run: $(STAMP) ## train, materialize, score the sample request, plot, and print the result
 	$(KEDRO) run --pipelines training
 	$(KEDRO) run --pipelines materialize
@@ -30,11 +39,11 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 	$(KEDRO) run --pipelines reporting
 	@$(BIN)/python -c "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
 
-test: $(STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
+test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
 	$(BIN)/pytest -m 'not slow' --cov --cov-report=
 	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --fail-under=100
 
-test-slow: $(STAMP) ## run the slow tests
+test-slow: $(STAMP) $(CLIENTS_STAMP) ## run the slow tests
 	$(BIN)/pytest -m slow
 
 lint: $(STAMP) ## check style, types, the direction of imports and the repository's own files
@@ -47,6 +56,17 @@ lint: $(STAMP) ## check style, types, the direction of imports and the repositor
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+
+trained: $(STAMP)
+	@test -n "$$MLFLOW_TRACKING_URI" -o -e data/06_models/registered_model_version.json || \
+		$(KEDRO) run --pipelines training
+
+serve: trained ## serve the champion on 127.0.0.1: REST 8172, gRPC 8173, metrics 8174; trains and materializes at first
+	@test -e data/04_feature/materialization.json || $(KEDRO) run --pipelines materialize
+	$(BIN)/mlserver start .
+
+serve-redis: trained ## likewise with a real Redis: the one at REDIS_ADDRESS, else one that is started for it
+	$(BIN)/python deploy/serve_redis.py
 
 viz: $(STAMP) ## open the project in kedro viz
 	$(KEDRO) viz run --host 127.0.0.1
@@ -65,12 +85,20 @@ bench-start: $(STAMP) ## measure a batch run on the sample against the import of
 bench-materialize: $(STAMP) ## measure materialization against Feast's stock call
 	$(BIN)/python benchmarks/bench_materialize.py
 
+bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServer (25 minutes; wrk is used if installed)
+	$(BIN)/python benchmarks/bench_online.py
+
+bench-serve-start: $(STAMP) ## measure the time until the server is ready against a bare MLServer and the imports
+	$(BIN)/python benchmarks/bench_serve_start.py
+
 sample: $(STAMP) ## write the committed sample data anew
 	$(BIN)/python -m driver_ranking.sample_data data/01_raw
 
 lock: $(STAMP) ## pin the newest packages that pyproject.toml admits
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	$(BIN)/uv pip compile tests/protocol/requirements.in --universal --python-version 3.11 --upgrade --quiet \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file tests/protocol/requirements.lock
 
-clean: ## remove what runs have made, and the virtual environment
-	rm -rf $(VENV) data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build
+clean: ## remove what runs have made, and the virtual environments
+	rm -rf $(VENV) $(CLIENTS) data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build

@@ -2,6 +2,7 @@
 
     DriverRankingError                  500
       RequestError                      400  the caller's rows or parameters are at fault
+        NotJSONError                    415  the body says that it is something else
         TooManyDriversError             413  more drivers in a request than the service takes
         NoRankableDriverError           422  no driver of the request has all features
       FeatureStoreError                 500  the feature repo or a store is at fault
@@ -46,6 +47,12 @@ class RequestError(DriverRankingError):
 
     status = HTTPStatus.BAD_REQUEST
     summary = None
+
+
+class NotJSONError(RequestError):
+    """The body of a request says that it is something else than JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class TooManyDriversError(RequestError):

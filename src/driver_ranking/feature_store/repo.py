@@ -114,6 +114,8 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
     Raises:
         FeatureServiceNotFoundError: The repo has no service of that name.
     """
+    if not _has_registry(store):  # Feast would make an empty one
+        return _service_named(name, {})
     with _registry_lock(store, fcntl.LOCK_SH):
         services = {service.name: service for service in store.list_feature_services()}
     return _service_named(name, services)
@@ -184,6 +186,11 @@ def _import_feast() -> None:
         importlib.import_module("feast")
     finally:
         typeguard.typechecked = checked
+
+
+def _has_registry(store: "FeatureStore") -> bool:
+    path = store.config.registry.path
+    return store.config.registry.registry_type != "file" or "://" in str(path) or (store.repo_path / path).exists()
 
 
 @contextlib.contextmanager

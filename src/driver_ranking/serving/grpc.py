@@ -11,9 +11,12 @@ from mlserver.errors import MLServerError
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelInferResponseConverter, ModelMetadataResponseConverter
 from mlserver.grpc.servicers import InferenceServicer
-from mlserver.types import InferenceRequest
+from mlserver.grpc.utils import to_metadata
+from mlserver.types import InferenceRequest, InferenceResponse, RepositoryIndexRequest, State
+from mlserver.utils import extract_headers
 
 from driver_ranking.serving.data_plane import answered
+from driver_ranking.serving.protocol import sendable_headers
 
 _UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
 _CODES = {
@@ -32,6 +35,11 @@ def _code(status: int) -> grpc.StatusCode:
         grpc.StatusCode.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else grpc.StatusCode.INVALID_ARGUMENT
     )
     return _CODES.get(HTTPStatus(status), otherwise)
+
+
+def _named(request: Any) -> str:  # noqa: ANN401 - a request to load or unload
+    """Return the model's name; KServe's description of the protocol gives it the number of Triton's repository name."""
+    return str(request.model_name or request.repository_name)
 
 
 def _aborting(method: Method) -> Method:
@@ -85,19 +93,37 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
         self._SetTrailingMetadata(result, context)
         return ModelInferResponseConverter.from_types(result, use_raw=raw)
 
+    def _SetTrailingMetadata(self, result: InferenceResponse, context: Any) -> None:  # noqa: ANN401, N802 - MLServer's
+        headers = sendable_headers(extract_headers(result))
+        context.set_trailing_metadata(to_metadata(headers))
+
     def _decode(self, request: pb.ModelInferRequest, context: Any) -> InferenceRequest:  # noqa: ANN401 - gRPC's types
         if len(request.raw_input_contents) not in {0, len(request.inputs)}:
             raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST)
         request.parameters.pop("headers", None)  # they are the call's own
         try:
-            return self._InsertHeaders(request, context)
+            payload = self._InsertHeaders(request, context)
         except (struct.error, ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST) from error
+        payload.id = payload.id or None  # one is made then, as over REST
+        return payload
 
     @_aborting
-    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:  # noqa: ANN401, N802 - gRPC's
-        """List the models."""
-        return await super().RepositoryIndex(request, context)
+    async def RepositoryIndex(  # noqa: N802 - gRPC's
+        self,
+        request: pb.RepositoryIndexRequest,
+        _: Any,  # noqa: ANN401 - gRPC's types
+    ) -> pb.RepositoryIndexResponse:
+        """List the models; MLServer's own converter names their states otherwise than REST does."""
+        index = await self._model_repository_handlers.index(RepositoryIndexRequest(ready=request.ready))
+        return pb.RepositoryIndexResponse(
+            models=[
+                pb.RepositoryIndexResponse.ModelIndex(
+                    name=item.name, version=item.version or "", state=State(item.state).value, reason=item.reason
+                )
+                for item in index
+            ]
+        )
 
     @_aborting
     async def RepositoryModelLoad(  # noqa: N802 - gRPC's
@@ -106,7 +132,7 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
         _: Any,  # noqa: ANN401 - gRPC's types
     ) -> pb.RepositoryModelLoadResponse:
         """Load a model, anew if it is loaded."""
-        await self._model_repository_handlers.load(request.model_name)
+        await self._model_repository_handlers.load(_named(request))
         return pb.RepositoryModelLoadResponse()
 
     @_aborting
@@ -116,5 +142,5 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
         _: Any,  # noqa: ANN401 - gRPC's types
     ) -> pb.RepositoryModelUnloadResponse:
         """Take a model out of service."""
-        await self._model_repository_handlers.unload(request.model_name)
+        await self._model_repository_handlers.unload(_named(request))
         return pb.RepositoryModelUnloadResponse()

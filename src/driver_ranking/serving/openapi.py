@@ -128,7 +128,7 @@ def _index() -> dict[str, Any]:
     return {
         "operationId": "repository-index",
         "summary": "The models, their versions and states",
-        "requestBody": _body(_object({"ready": {"type": "boolean"}}, []), {}) | {"required": False},
+        "requestBody": _body(_object({"ready": {"type": ["boolean", "null"]}}, []), {}) | {"required": False},
         "responses": {"200": _json({"type": "array", "items": _ref("IndexItem")}, "OK")}
         | _errors("Error", 400, 413, 415),
     }

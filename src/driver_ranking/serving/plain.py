@@ -10,10 +10,13 @@ REQUEST_ID_HEADER = "X-Request-ID"
 
 def plain_answer(driver_id: int, request_id: str | None) -> Response:
     """Return the best driver; the request's id goes into a header."""
-    headers = {REQUEST_ID_HEADER: request_id} if request_id else None
-    return JSONResponse({"prediction": driver_id, "error": None}, headers=headers)
+    return JSONResponse({"prediction": driver_id, "error": None}, headers=_headers(request_id))
 
 
-def plain_error(error: DriverRankingError) -> Response:
+def plain_error(error: DriverRankingError, request_id: str | None) -> Response:
     """Return why there is none."""
-    return JSONResponse({"prediction": None, "error": error.public_message}, error.status)
+    return JSONResponse({"prediction": None, "error": error.public_message}, error.status, _headers(request_id))
+
+
+def _headers(request_id: str | None) -> dict[str, str] | None:
+    return {REQUEST_ID_HEADER: request_id} if request_id else None

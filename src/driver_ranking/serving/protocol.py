@@ -1,6 +1,6 @@
 """What a request may say and what the answer says: the V2 inference protocol's tensors, and the plain contract."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, Re
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from driver_ranking.errors import RequestError, TooManyDriversError
+from driver_ranking.errors import NotJSONError, RequestError, TooManyDriversError
 from driver_ranking.serving.champion import KEY
 from driver_ranking.serving.service import Ranked
 
@@ -20,6 +20,7 @@ DEFAULT_OUTPUTS = ("driver_id", "score")
 
 _TYPES = {bool: "a boolean", str: "a string", float: "not a whole number", type(None): "null", bytes: "a string"}
 _MAX_ID_LENGTH = 128
+_NOT_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ def _driver_id(tensor: RequestInput, max_driver_ids: int) -> NDArray[np.int64]:
         message = f"The input {KEY!r} has the shape {str(shape)[:80]}; it must be [n] or [n, 1]."
         raise RequestError(message)
     data = _flat(tensor.data, shape)
-    _check_count(max(shape[0], len(data)), max_driver_ids)
     if len(data) != shape[0]:
-        message = f"The input {KEY!r} has the shape {shape}, but {len(data)} values."
+        message = f"The input {KEY!r} has the shape {str(shape)[:80]}, but {len(data)} values."
         raise RequestError(message)
+    _check_count(len(data), max_driver_ids)
     return to_int64(data, KEY)
 
 
@@ -139,6 +140,28 @@ def _output(name: str, values: NDArray[Any]) -> ResponseOutput:
     # MLServer's codecs would make [n, 1] of [n]
     data = TensorData.model_construct(root=values.tolist())
     return ResponseOutput.model_construct(name=name, shape=[len(values)], datatype=OUTPUTS[name], data=data)
+
+
+def require_json(headers: Mapping[str, str]) -> None:
+    """Refuse a body whose headers say that it is something else.
+
+    Clients that say nothing, or that it is bytes, mean JSON.
+
+    Raises:
+        NotJSONError: It has another media type.
+        RequestError: It is in part binary, by the protocol's extension for that.
+    """
+    if headers.get("content-type", "").lower().startswith(_NOT_JSON):
+        message = "The body must be JSON, with the header Content-Type: application/json."
+        raise NotJSONError(message)
+    if "inference-header-content-length" in headers:
+        message = "Binary tensor data is not taken. Send JSON; with tritonclient.http, give binary_data=False."
+        raise RequestError(message)
+
+
+def sendable_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers that can be sent; an id that a client chose may hold what would end a header."""
+    return {name: text for name, text in (headers or {}).items() if text.isascii() and text.isprintable()}
 
 
 class PlainRequest(BaseModel):

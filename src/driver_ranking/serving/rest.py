@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from mlserver.errors import MLServerError
 from mlserver.rest import RESTServer
 from mlserver.rest.endpoints import Endpoints, ModelRepositoryEndpoints
 from mlserver.rest.responses import Response as MLServerResponse
@@ -18,10 +17,9 @@ from starlette.middleware import Middleware
 from driver_ranking.serving.body import LimitedBody
 from driver_ranking.serving.data_plane import FAILED, answered
 from driver_ranking.serving.openapi import api_description
-from driver_ranking.serving.protocol import parse_json
+from driver_ranking.serving.protocol import parse_json, require_json, sendable_headers
 from driver_ranking.serving.settings import ServerSettings
 
-_NOT_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
 _STREAMS = ("/infer_stream", "/generate_stream", "/generate")  # a ranking is one answer
 
 
@@ -52,13 +50,13 @@ class RankingEndpoints(Endpoints):  # type: ignore[misc]
     async def infer(self, raw_request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Answer a request."""
         with answered():
-            _require_json(raw_request)
+            require_json(raw_request.headers)
             payload = parse_json(InferenceRequest, await raw_request.body())
         if payload.parameters is not None:
             payload.parameters.headers = None  # they are the request's own
         insert_headers(payload, dict(raw_request.headers))
         answer = await self._data_plane.infer(payload, model_name, model_version)
-        headers = extract_headers(answer)
+        headers = sendable_headers(extract_headers(answer))
         content = answer.model_dump()
         if not content.get("parameters"):
             content.pop("parameters", None)
@@ -89,17 +87,6 @@ def _health(state: dict[str, Any], problem: str | None) -> Response:
     """Return a health answer; the protocol wants a 4xx for no."""
     status = HTTPStatus.OK if state["ready"] else HTTPStatus.BAD_REQUEST
     return _json(state | ({"error": problem} if problem else {}), status)
-
-
-def _require_json(request: Request) -> None:
-    """Refuse a body that says it is something else; clients that say nothing, or that it is bytes, mean JSON."""
-    media_type = request.headers.get("content-type", "").lower()
-    if media_type.startswith(_NOT_JSON):
-        message = "The body must be JSON, with the header Content-Type: application/json."
-        raise MLServerError(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    if "inference-header-content-length" in request.headers:
-        message = "Binary tensor data is not taken. Send JSON; with tritonclient.http, give binary_data=False."
-        raise MLServerError(message, HTTPStatus.BAD_REQUEST)
 
 
 class RankingRESTServer(RESTServer):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.plain import plain_answer, plain_error
-from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request
+from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
 from driver_ranking.serving.service import RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
 
@@ -97,13 +97,15 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
     @custom_handler(rest_path="/inference")  # type: ignore[untyped-decorator] # MLServer is not typed
     async def inference(self, request: Request) -> Response:
         """Answer ``{"request_id", "driver_ids"}`` with ``{"prediction", "error"}``."""
+        request_id = None
         try:
             service = self._serving()
+            require_json(request.headers)
             ranking, request_id = parse_plain(await request.body(), service.settings.max_driver_ids)
             answer = await service.rank(ranking.driver_id, 1, request_id)
         except DriverRankingError as error:
             count_failure(error)
-            return plain_error(error)
+            return plain_error(error, request_id)
         return plain_answer(int(answer.ranking.driver_id[0]), request_id)
 
     async def metadata(self) -> MetadataModelResponse:

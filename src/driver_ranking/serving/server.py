@@ -17,6 +17,7 @@ before they are used. What they mend, as of MLServer 1.7.1:
 import contextlib
 import functools
 import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ import mlserver.rest.server
 import mlserver.server
 import uvicorn
 from mlserver.server import MLServer
-from mlserver.settings import Settings
+from mlserver.settings import ModelSettings, Settings
 
 from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
 from driver_ranking.serving.grpc import RankingServicer
@@ -69,4 +70,20 @@ class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
         environment = Settings()
         for name in environment.model_fields_set - _GIVEN_AS_ARGUMENTS:
             setattr(settings, name, getattr(environment, name))
+        self._failed = False
         super().__init__(settings)
+
+    async def start(self, models_settings: list[ModelSettings]) -> None:
+        """Serve until it is stopped.
+
+        Raises:
+            SystemExit: It stopped because the model's settings can't be used; MLServer would exit as if all were well.
+        """
+        await super().start(models_settings)
+        if self._failed:
+            sys.exit(1)
+
+    async def stop(self, sig: int | None = None) -> None:
+        """Stop; without a signal it is MLServer itself that gives up."""
+        self._failed = sig is None
+        await super().stop(sig)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import Coroutine
@@ -104,7 +105,10 @@ class RankingService:
                 champion = await asyncio.to_thread((loader or self._loader).load)
             except DriverRankingError as error:
                 raise self._refused(error) from error
+            first = self._champion is None
             self._champion, self._loader = champion, loader or self._loader
+        if first:
+            _settle_memory()
         self._metrics.model_version.set(float(champion.model.version))
         logger.info("Serving the %s with feature service %r.", champion.model.label, champion.model.feature_service)
         await self._probe()
@@ -230,6 +234,15 @@ class RankingService:
             if named not in {served, refused}:
                 await self.reload()
         return None if self.model and self.model.version == named else named
+
+
+def _settle_memory() -> None:
+    """Take what the imports and the model have made out of garbage collection, which would go through all of it.
+
+    Only with the first model: a full collection would itself hold up requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:

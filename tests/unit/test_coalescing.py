@@ -1,0 +1,186 @@
+"""Concurrent requests share a batch, and nothing of one harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driver_ranking.errors import ModelError, NotReadyError, OverloadedError, StoreUnavailableError
+from driver_ranking.model import RegisteredModel
+from driver_ranking.ranking import ScoredRows
+from driver_ranking.serving.champion import ScoredDrivers
+from driver_ranking.serving.coalescing import Coalescer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+MODEL = RegisteredModel("model", "1", None, "source", "service", ("feature",), "path")
+POISON = 666
+
+
+class Scorer:
+    """Scores a driver with its own id, and remembers its batches; it can be held up, and fails for one driver."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.started = threading.Event()
+
+    def __call__(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
+        self.batches.append(driver_id.tolist())
+        self.started.set()
+        self.goes_on.wait(5)
+        if POISON in driver_id:
+            message = "poisoned"
+            raise ModelError(message)
+        rows = ScoredRows(driver_id.astype(np.float64), np.ones(len(driver_id), dtype=np.bool_))
+        return ScoredDrivers(rows, driver_id, MODEL, 0, 0.0, 0.0)
+
+
+def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_waiting: int = 100) -> Scorer:
+    """Run a coroutine with a scorer and a coalescer over it."""
+    scorer = Scorer()
+
+    async def within() -> None:
+        coalescer = Coalescer(lambda: scorer, time_limit=time_limit, max_waiting=max_waiting)
+        try:
+            await work(scorer, coalescer)
+        finally:
+            scorer.goes_on.set()
+            coalescer.close()
+
+    asyncio.run(within())
+    return scorer
+
+
+def ids(*drivers: int) -> NDArray[np.int64]:
+    return np.array(drivers, dtype=np.int64)
+
+
+async def held_up(scorer: Scorer, coalescer: Coalescer, *requests: NDArray[np.int64]) -> list[asyncio.Task[Any]]:
+    """Let a first request take the thread, and the others wait for it."""
+    scorer.goes_on.clear()
+    tasks = [asyncio.create_task(coalescer.submit(request)) for request in (ids(0), *requests)]
+    await asyncio.to_thread(scorer.started.wait, 5)
+    return tasks
+
+
+def test_what_arrives_during_a_batch_becomes_the_next_one() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, ids(3, 1), ids(2, 3), ids(1))
+        scorer.goes_on.set()
+        answers = await asyncio.gather(*tasks)
+        assert [answer.rows.score.tolist() for answer in answers] == [[0], [3, 1], [2, 3], [1]]
+
+    assert run(work).batches == [[0], [1, 2, 3]]
+
+
+def test_a_request_that_comes_alone_is_scored_as_it_is() -> None:
+    async def work(_: Scorer, coalescer: Coalescer) -> None:
+        answer = await coalescer.submit(ids(5, 5, 4))
+        assert answer.rows.score.tolist() == [5, 5, 4]
+
+    assert run(work).batches == [[5, 5, 4]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=8), min_size=1, max_size=20))
+def test_everyone_gets_the_scores_of_their_own_drivers(requests: list[list[int]]) -> None:
+    async def work(_: Scorer, coalescer: Coalescer) -> None:
+        answers = await asyncio.gather(*(coalescer.submit(ids(*request)) for request in requests))
+        assert [answer.rows.score.tolist() for answer in answers] == requests
+
+    run(work)
+
+
+def test_a_driver_that_the_model_fails_for_fails_its_own_request_only() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, ids(1), ids(POISON, 2), ids(3))
+        scorer.goes_on.set()
+        first, one, poisoned, three = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(poisoned, ModelError)
+        scores = [answer.rows.score.tolist() for answer in (first, one, three) if isinstance(answer, ScoredDrivers)]
+        assert scores == [[0], [1], [3]]
+
+    assert run(work).batches[2:] == [[1], [POISON, 2], [3]]
+
+
+def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, ids(1), ids(2))
+        with pytest.raises(OverloadedError, match="2 requests are waiting already"):
+            await coalescer.submit(ids(3))
+        must = asyncio.create_task(coalescer.submit(ids(4), must_run=True))
+        await asyncio.sleep(0)
+        scorer.goes_on.set()
+        answers = await asyncio.gather(*tasks, must)
+        assert [answer.rows.score.tolist() for answer in answers] == [[0], [1], [2], [4]]
+
+    run(work, max_waiting=2)
+
+
+def test_what_takes_too_long_fails_with_all_that_wait_and_the_rest_at_once_until_it_is_over() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, ids(1), ids(2))
+        for answer in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(answer, StoreUnavailableError)
+            assert str(answer) == "The online store did not answer within 0.05 s."
+        with pytest.raises(StoreUnavailableError):
+            await coalescer.submit(ids(3))
+        scorer.goes_on.set()
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    assert (await coalescer.submit(ids(4))).rows.score.tolist() == [4]
+                except StoreUnavailableError:
+                    await asyncio.sleep(0.001)
+                else:
+                    return
+
+    assert run(work, time_limit=0.05).batches == [[0], [4]]
+
+
+def test_a_client_that_has_left_is_not_worked_for() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        first, gone, stays = await held_up(scorer, coalescer, ids(1), ids(2))
+        gone.cancel()
+        await asyncio.sleep(0)
+        scorer.goes_on.set()
+        assert (await stays).rows.score.tolist() == [2]
+        await first
+
+    assert run(work).batches == [[0], [2]]
+
+
+def test_a_batch_takes_a_bounded_number_of_drivers() -> None:
+    many = ids(*range(1_000, 16_000))
+
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, many, many, many)
+        scorer.goes_on.set()
+        assert [len(answer.oldest) for answer in await asyncio.gather(*tasks)] == [1, 15_000, 15_000, 15_000]
+
+    assert [len(batch) for batch in run(work).batches] == [1, 15_000, 15_000]
+
+
+def test_without_a_model_each_request_says_so() -> None:
+    def nothing() -> Any:
+        message = "No model is loaded yet."
+        raise NotReadyError(message)
+
+    async def work() -> None:
+        coalescer = Coalescer(nothing, time_limit=1, max_waiting=1)
+        with pytest.raises(NotReadyError, match="No model is loaded yet"):
+            await coalescer.submit(ids(1))
+        coalescer.close()
+
+    asyncio.run(work())
