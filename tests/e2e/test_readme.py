@@ -1,6 +1,7 @@
 """The README's commands work as they are written."""
 
 import contextlib
+import json
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.projects import ROOT
-from support.servers import environment, free_port
+from support.servers import Serving, environment, free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -22,9 +23,16 @@ COMMANDS = [
 ]
 
 
+def block(language: str) -> str:
+    """Return the first block of a language."""
+    found = re.search(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
 def test_the_readme_has_commands_of_each_kind() -> None:
     kinds = {command.split()[0] for command in COMMANDS}
-    assert kinds == {"make", "kedro", "feast"}
+    assert kinds == {"make", "curl", "kedro", "feast"}
 
 
 def test_its_make_targets_are_listed_by_make() -> None:
@@ -33,10 +41,34 @@ def test_its_make_targets_are_listed_by_make() -> None:
     assert {"run", "test"} <= named <= set(listed)
 
 
+def test_its_requests_are_answered_as_it_says(server: Serving) -> None:
+    requests = [command for command in COMMANDS if command.startswith("curl")]
+    shown = block("json").splitlines()
+    for request, answer in zip(requests, shown, strict=True):
+        command = shlex.split(request.replace("localhost:8172", f"127.0.0.1:{server.http_port}"))
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert without_id(said) == without_id(answer)
+
+
+def without_id(answer: str) -> object:
+    content = json.loads(answer)
+    content.pop("id", None)
+    return content
+
+
+def test_its_call_is_answered_as_it_says(server: Serving, tmp_path: Path) -> None:
+    program = block("python")
+    (expected,) = re.findall(r"# (.*)$", program, flags=re.MULTILINE)
+    script = tmp_path / "call.py"
+    script.write_text(program.replace("localhost:8173", server.grpc_address), encoding="utf-8")
+    said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == expected
+
+
 @pytest.mark.slow
 def test_its_other_commands_run(project: Path) -> None:
     for command in COMMANDS:
-        if not command.startswith("make"):
+        if not command.startswith(("make", "curl")):
             done = subprocess.run(
                 shlex.split(command), cwd=project, env=environment(), capture_output=True, text=True, check=False
             )
@@ -47,14 +79,12 @@ def test_its_other_commands_run(project: Path) -> None:
 def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:
     script = "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
     shown = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True)
-    block = re.search(r"```text\n(.*?)```", README, flags=re.DOTALL)
-    assert block is not None
-    for line in block[1].splitlines():
+    for line in block("text").splitlines():
         assert line == "..." or line in shown.stdout.splitlines()
 
 
 @contextlib.contextmanager
-def server(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
     try:
@@ -82,7 +112,7 @@ def fetch(process: subprocess.Popen[bytes], url: str, seconds: float = 90) -> st
 def test_kedro_viz_serves_the_project(project: Path) -> None:
     port = free_port()
     command = ["kedro", "viz", "run", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]
-    with server(command, project) as process:
+    with started(command, project) as process:
         assert "batch_output" in fetch(process, f"http://127.0.0.1:{port}/api/main")
 
 
@@ -90,5 +120,5 @@ def test_kedro_viz_serves_the_project(project: Path) -> None:
 def test_feast_serves_its_ui(project: Path) -> None:
     port = free_port()
     command = ["feast", "-c", "feature_repo", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    with server(command, project) as process:
+    with started(command, project) as process:
         assert "driver_ranking" in fetch(process, f"http://127.0.0.1:{port}/projects-list.json")
