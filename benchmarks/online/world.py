@@ -1,0 +1,238 @@
+"""What is measured: a project with its features in a Redis, and MLServer processes on the same settings."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
+from bench_start import copy_project, kedro_run
+from measure import ROOT, measure
+from numpy.typing import NDArray
+
+from driver_ranking.sample_data import DRIVER_STATS_SCHEMA, FIRST_DRIVER_ID
+
+OURS_ALONE = ("model_repository_implementation", "model_repository_implementation_args")
+KINDS = {
+    "ours": {},
+    "plain": {},
+    "no-op": {},
+    "1 worker": {"MLSERVER_PARALLEL_WORKERS": "1"},
+    "2 workers": {"MLSERVER_PARALLEL_WORKERS": "2"},
+    "no log": {"DRIVER_RANKING_LOG_REQUESTS": "false"},
+}
+"""The servers by name, with more of the environment; those that aren't plain or no-op are ours."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A project that can be served.
+
+    Attributes:
+        project: Its folder.
+        variables: The environment of what reads its online store.
+        driver_id: int64 ``[n]``, the drivers that have features, ascending.
+        score: float64 ``[n]``, what the champion makes of the features that were written.
+    """
+
+    project: Path
+    variables: Mapping[str, str]
+    driver_id: NDArray[np.int64]
+    score: NDArray[np.float64]
+
+    def best(self, driver_id: NDArray[np.int64]) -> tuple[int, float]:
+        """Return the right answer: the driver with the highest score, and the score."""
+        score = self.score[np.searchsorted(self.driver_id, driver_id)]
+        place = int(np.argmax(score))
+        return int(driver_id[place]), float(score[place])
+
+
+def copy_serving_settings(project: Path) -> Path:
+    """Add to a copy of the project what a server reads of it."""
+    for name in ("settings.json", "model-settings.json"):
+        shutil.copy2(ROOT / name, project / name)
+    return project
+
+
+def make_world(folder: Path, address: str, drivers: int) -> World:
+    """Train on the sample, then materialize the features of many drivers into a Redis."""
+    project = copy_serving_settings(copy_project(folder / "project"))
+    measure(kedro_run("training"), project)
+    driver_id, values = _write_features(project / "data/01_raw/driver_stats.parquet", drivers)
+    variables = {
+        "FEAST_FS_YAML_FILE_PATH": str(project / "feature_repo/feature_store_redis.yaml"),
+        "REDIS_ADDRESS": address,
+        "REDIS_PASSWORD": "",
+        "DO_NOT_TRACK": "true",
+    }
+    measure(kedro_run("materialize"), project, variables)
+    return World(project, variables, driver_id, _scores(project, values))
+
+
+def _write_features(path: Path, drivers: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Write one row a driver with nothing missing: the plain runtime would fail, as the model takes no null."""
+    generator = np.random.default_rng(5)
+    driver_id = np.arange(FIRST_DRIVER_ID, FIRST_DRIVER_ID + drivers)
+    rates = generator.random((2, drivers), dtype=np.float32)
+    trips = generator.integers(0, 300, drivers, dtype=np.int32)
+    moment = pa.array([datetime(2026, 6, 14, tzinfo=UTC)] * drivers).cast(DRIVER_STATS_SCHEMA.field("datetime").type)
+    pq.write_table(pa.table([moment, driver_id, *rates, trips, moment], schema=DRIVER_STATS_SCHEMA), path)
+    return driver_id, np.column_stack([*rates, trips]).astype(np.float64)
+
+
+def _scores(project: Path, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    from driver_ranking.model import ModelRegistry, RegistryLocation
+
+    registry = ModelRegistry(RegistryLocation("driver_ranking", "champion", project / "data/06_models/mlflow"))
+    model = registry.resolve()
+    columns = [("conv_rate", "acc_rate", "avg_daily_trips").index(name) for name in model.feature_names]
+    return registry.load(model).predict(values[:, columns])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running MLServer.
+
+    Attributes:
+        name: Its name in the tables.
+        process: Its first process.
+        http_port: Port of REST.
+        grpc_port: Port of gRPC.
+        log: File with what it prints.
+    """
+
+    name: str
+    process: psutil.Process
+    http_port: int
+    grpc_port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Return where REST requests are posted to."""
+        return f"http://127.0.0.1:{self.http_port}/v2/models/driver_ranking/infer"
+
+    @property
+    def address(self) -> str:
+        """Return where gRPC is."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    def family(self) -> list[psutil.Process]:
+        """Return the process and its workers."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used, user and system."""
+        return sum(sum(one.cpu_times()[:2]) for one in self.family())
+
+    def resident_mib(self) -> float:
+        """Return its memory."""
+        return float(sum(one.memory_info().rss for one in self.family()) / 2**20)
+
+    def is_ready(self) -> bool:
+        """Return what it says of itself."""
+        with (
+            contextlib.suppress(OSError, urllib.error.HTTPError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/v2/health/ready", timeout=5) as answer,
+        ):
+            return bool(answer.status == 200)  # noqa: PLR2004 - OK
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, from where the system doesn't take those of outgoing connections."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    sys.exit("there are no free ports")
+
+
+@contextlib.contextmanager
+def started(name: str, world: World, folder: Path) -> Iterator[Server]:
+    """Start a server; it may not be ready yet. It is ended at the end.
+
+    Args:
+        name: Which, of ``KINDS``.
+        world: What it serves.
+        folder: For its settings and its log.
+    """
+    folder.mkdir(exist_ok=True)
+    http_port, grpc_port, metrics_port = free_ports(3)
+    ports = {"http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
+    served = _stock_folder(name, world, folder, ports) if name in {"plain", "no-op"} else world.project
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("mlserver")), "start", str(served)],
+            cwd=folder,
+            env=environment(world, name, ports),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Server(name, psutil.Process(process.pid), http_port, grpc_port, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def environment(world: World, name: str, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the environment of a server, with nothing of the caller's settings."""
+    prefixes = ("MLFLOW_", "FEAST_", "MLSERVER_", "DRIVER_RANKING_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
+    named = {f"MLSERVER_{key.upper()}": str(port) for key, port in ports.items()}
+    return {**kept, **named, "PYTHONPATH": str(ROOT / "benchmarks"), **world.variables, **KINDS[name]}
+
+
+def _stock_folder(name: str, world: World, folder: Path, ports: dict[str, int]) -> Path:
+    """Write settings as ours, without our extensions of MLServer, and the runtime that stands against it."""
+    settings = json.loads((world.project / "settings.json").read_text(encoding="utf-8"))
+    kept = {key: value for key, value in settings.items() if key not in OURS_ALONE}
+    runtime = {"plain": "online.plain_runtime.PlainRuntime", "no-op": "online.noop_runtime.NoopRuntime"}[name]
+    extra = {
+        "feature_repo": str(world.project / "feature_repo"),
+        "feature_service": "driver_ranking_v1",
+        "tracking_uri": f"sqlite:///{world.project / 'data/06_models/mlflow/mlflow.db'}",
+    }
+    parameters = {"uri": "models:/driver_ranking@champion", "extra": extra}
+    model = {"name": "driver_ranking", "implementation": runtime, "parameters": parameters}
+    (folder / "settings.json").write_text(json.dumps(kept | ports), encoding="utf-8")
+    (folder / "model-settings.json").write_text(json.dumps(model), encoding="utf-8")
+    return folder
+
+
+def wait_until_ready(server: Server, seconds: float = 60, *, every: float = 0.05) -> None:
+    """Wait for a server that was started.
+
+    Raises:
+        RuntimeError: It ended, or took too long; the message has its log.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.process.is_running() and server.process.status() != psutil.STATUS_ZOMBIE:
+        if server.is_ready():
+            return
+        time.sleep(every)
+    message = f"{server.name} is not ready:\n{server.log.read_text(encoding='utf-8')}"
+    raise RuntimeError(message)
