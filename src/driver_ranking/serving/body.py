@@ -2,15 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[..., Any]
 
 _DRAINED = (
     16  # how many times the limit is read and thrown away, so that a client that is still sending gets the answer
@@ -18,10 +17,19 @@ _DRAINED = (
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-@dataclass(frozen=True)
-class _Refused(Exception):  # noqa: N818 - it never leaves this module
-    status: HTTPStatus
-    message: str
+class Refused(Exception):  # noqa: N818 - a refusal is what it is
+    """A body that is not taken.
+
+    Attributes:
+        status: The status of the answer.
+        message: What the client is told.
+    """
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        """Say why."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
 class LimitedBody:
@@ -39,8 +47,8 @@ class LimitedBody:
             return
         headers = dict(scope["headers"])
         try:
-            body = await self._read(headers, receive)
-        except _Refused as refused:
+            body = await self.read(headers, receive)
+        except Refused as refused:
             await _answer(refused, send)
             return
         if body is None:  # the client has left
@@ -49,7 +57,12 @@ class LimitedBody:
         length = (b"content-length", str(len(body)).encode())
         await self._app({**scope, "headers": [*kept, length]}, _once(body, receive), send)
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
+        """Return a body, unpacked; None if the client leaves before its end.
+
+        Raises:
+            Refused: It is too large, or not what the headers say.
+        """
         if int(headers.get(b"content-length", b"0")) > self._max_bytes:
             if b"expect" not in headers:  # with it, the client sends nothing before it is told to
                 await self._drain(receive)
@@ -70,16 +83,16 @@ class LimitedBody:
             return body
         if encoding not in {"gzip", "x-gzip"}:
             message = "The body's Content-Encoding is not taken; send it plain or with gzip."
-            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
         unpacker = zlib.decompressobj(_GZIP)
         try:
             unpacked = unpacker.decompress(body, self._max_bytes + 1)
         except zlib.error:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The body is not gzip, as its Content-Encoding says.") from None
+            raise Refused(HTTPStatus.BAD_REQUEST, "The body is not gzip, as its Content-Encoding says.") from None
         if len(unpacked) > self._max_bytes:
             raise self._too_large()
         if not unpacker.eof:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The gzipped body ends too early.")
+            raise Refused(HTTPStatus.BAD_REQUEST, "The gzipped body ends too early.")
         return unpacked
 
     async def _drain(self, receive: Receive) -> None:
@@ -89,9 +102,9 @@ class LimitedBody:
             if part is None or left < 0:
                 return
 
-    def _too_large(self) -> _Refused:
+    def _too_large(self) -> Refused:
         message = f"The body is larger than {self._max_bytes} bytes, which is the most that is taken."
-        return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
 
 
 async def _parts(receive: Receive) -> Any:  # noqa: ANN401 - an async generator of bytes, None where the client leaves
@@ -115,7 +128,7 @@ def _once(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _answer(refused: _Refused, send: Send) -> None:
+async def _answer(refused: Refused, send: Send) -> None:
     content = json.dumps({"error": refused.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": refused.status.value, "headers": headers})

@@ -1,16 +1,20 @@
 """MLServer's data plane and repository handlers, by the registry's versions and with errors written for clients."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from mlserver.context import model_context
 from mlserver.errors import MLServerError, ModelNotFound
 from mlserver.handlers import DataPlane, ModelRepositoryHandlers
 from mlserver.model import MLModel
-from mlserver.settings import ModelSettings
+from mlserver.registry import MultiModelRegistry
+from mlserver.settings import ModelSettings, Settings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, RepositoryIndexResponseItem
+from mlserver.utils import generate_uuid
+from prometheus_client import Counter, Summary
 
 from driver_ranking.errors import DriverRankingError
 
@@ -37,8 +41,22 @@ def _available(model: MLModel) -> bool:
     return bool(getattr(model, "available", model.ready))
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """MLServer's metrics of one version."""
+
+    duration: Summary
+    failures: Counter
+    successes: Counter
+
+
 class RankingDataPlane(DataPlane):  # type: ignore[misc]
     """Finds models by the registry's version, and is ready when they can answer."""
+
+    def __init__(self, settings: Settings, model_registry: MultiModelRegistry) -> None:
+        """Count nothing yet."""
+        super().__init__(settings, model_registry)
+        self._counted: dict[tuple[str, str | None], _Counted] = {}
 
     async def ready(self) -> bool:
         """Return whether there are models and all can answer; MLServer takes none at all for ready."""
@@ -72,23 +90,24 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
             return await (await self.find_model(name, version)).metadata()
 
     async def infer(self, payload: InferenceRequest, name: str, version: str | None = None) -> InferenceResponse:
-        """Answer a request."""
+        """Answer a request. Answers are not cached: features change."""
         with answered():
-            return await super().infer(payload, name, version)
+            model = await self.find_model(name, version)
+            # found before anything is counted: the labels of metrics must not be what clients make up
+            labels = name, getattr(model, "served_version", model.version)
+            counted = self._counted.get(labels) or self._counted.setdefault(labels, self._labelled(*labels))
+            payload.id = payload.id or generate_uuid()
+            self._inference_middleware.request_middleware(payload, model.settings)
+            with counted.duration.time(), counted.failures.count_exceptions(), model_context(model.settings):
+                answer: InferenceResponse = await model.predict(payload)
+            counted.successes.inc()
+            answer.id = payload.id
+            self._inference_middleware.response_middleware(answer, model.settings)
+            return answer
 
-    @asynccontextmanager
-    async def _infer_contextmanager(self, name: str, version: str | None = None) -> AsyncIterator[MLModel]:
-        """Find the model before anything is counted: the labels of metrics must not be what clients make up.
-
-        A model that isn't loaded says itself why it does not answer, and with its own status.
-        """
-        model = await self.find_model(name, version)
-        labels = {"model": name, "version": getattr(model, "served_version", model.version)}
-        duration = self._ModelInferRequestDuration.labels(**labels).time()
-        failures = self._ModelInferRequestFailure.labels(**labels).count_exceptions()
-        with duration, failures, model_context(model.settings):
-            yield model
-        self._ModelInferRequestSuccess.labels(**labels).inc()
+    def _labelled(self, model: str, version: str | None) -> _Counted:
+        metrics = (self._ModelInferRequestDuration, self._ModelInferRequestFailure, self._ModelInferRequestSuccess)
+        return _Counted(*(metric.labels(model=model, version=version) for metric in metrics))
 
 
 class RankingRepositoryHandlers(ModelRepositoryHandlers):  # type: ignore[misc]

@@ -1,24 +1,36 @@
 """MLServer's gRPC service, with a status for each kind of error."""
 
 import functools
+import math
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 import grpc
+import numpy as np
 from mlserver.errors import MLServerError
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelInferResponseConverter, ModelMetadataResponseConverter
 from mlserver.grpc.servicers import InferenceServicer
-from mlserver.grpc.utils import to_metadata
-from mlserver.types import InferenceRequest, InferenceResponse, RepositoryIndexRequest, State
-from mlserver.utils import extract_headers
+from mlserver.grpc.utils import to_headers, to_metadata
+from mlserver.raw import unpack
+from mlserver.types import (
+    InferenceRequest,
+    InferenceResponse,
+    Parameters,
+    RepositoryIndexRequest,
+    RequestInput,
+    RequestOutput,
+    State,
+)
+from mlserver.utils import extract_headers, insert_headers
 
 from driver_ranking.serving.data_plane import answered
 from driver_ranking.serving.protocol import sendable_headers
 
 _UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
+_FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
 _CODES = {
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     HTTPStatus.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
@@ -56,6 +68,63 @@ def _aborting(method: Method) -> Method:
     return call
 
 
+def decoded(request: pb.ModelInferRequest) -> InferenceRequest:
+    """Return a request in MLServer's types. MLServer's converter warns at each call that it is deprecated.
+
+    Raises:
+        ValueError: The contents don't fit the datatypes and shapes.
+        struct.error: Likewise.
+    """
+    raw = request.raw_input_contents or [None] * len(request.inputs)
+    return InferenceRequest.model_construct(
+        id=request.id or None,  # one is made then, as over REST
+        parameters=_parameters(request.parameters),
+        inputs=[_input(tensor, content) for tensor, content in zip(request.inputs, raw, strict=True)],
+        outputs=[RequestOutput.model_construct(name=output.name) for output in request.outputs] or None,
+    )
+
+
+def _parameters(parameters: Any) -> Parameters:  # noqa: ANN401 - gRPC's types
+    given = {
+        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+        for name, value in parameters.items()
+    }
+    given.pop("headers", None)  # they are the call's own
+    given.pop("content_type", None)  # the datatype says it all
+    return Parameters(**given)
+
+
+def _input(tensor: Any, raw: bytes | None) -> RequestInput:  # noqa: ANN401 - gRPC's types
+    one = RequestInput.model_construct(name=tensor.name, shape=list(tensor.shape), datatype=tensor.datatype, data=[])
+    if raw is None:
+        held = tensor.contents.ListFields()
+        one.data = list(held[0][1]) if held else []
+    elif tensor.datatype == "INT64":
+        one.data = np.frombuffer(raw, "<i8").tolist()
+        if [len(one.data)] != [math.prod(one.shape)]:
+            raise ValueError
+    else:
+        one.data = unpack(one, raw)
+    return one
+
+
+def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
+    """Return an answer as a message, its tensors raw if the request's were."""
+    if answer.parameters is not None or any(output.datatype not in _FIELDS for output in answer.outputs):
+        return ModelInferResponseConverter.from_types(answer, use_raw=raw)
+    message = pb.ModelInferResponse(
+        model_name=answer.model_name, model_version=answer.model_version or "", id=answer.id or ""
+    )
+    for output in answer.outputs:
+        field, dtype = _FIELDS[output.datatype]
+        tensor = message.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        if raw:
+            message.raw_output_contents.append(np.array(output.data.root, dtype).tobytes())
+        else:
+            getattr(tensor.contents, field).extend(output.data.root)
+    return message
+
+
 class RankingServicer(InferenceServicer):  # type: ignore[misc]
     """The protocol's gRPC service."""
 
@@ -91,22 +160,20 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
             payload=self._decode(request, context), name=request.model_name, version=request.model_version
         )
         self._SetTrailingMetadata(result, context)
-        return ModelInferResponseConverter.from_types(result, use_raw=raw)
+        return encoded(result, raw=raw)
 
     def _SetTrailingMetadata(self, result: InferenceResponse, context: Any) -> None:  # noqa: ANN401, N802 - MLServer's
         headers = sendable_headers(extract_headers(result))
+        if result.parameters is not None and not result.parameters.model_dump():
+            result.parameters = None
         context.set_trailing_metadata(to_metadata(headers))
 
     def _decode(self, request: pb.ModelInferRequest, context: Any) -> InferenceRequest:  # noqa: ANN401 - gRPC's types
-        if len(request.raw_input_contents) not in {0, len(request.inputs)}:
-            raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST)
-        request.parameters.pop("headers", None)  # they are the call's own
         try:
-            payload = self._InsertHeaders(request, context)
-        except (struct.error, ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
+            payload = decoded(request)
+        except (struct.error, ValueError, OverflowError) as error:
             raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST) from error
-        payload.id = payload.id or None  # one is made then, as over REST
-        return payload
+        return insert_headers(payload, to_headers(context))
 
     @_aborting
     async def RepositoryIndex(  # noqa: N802 - gRPC's

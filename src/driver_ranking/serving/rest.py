@@ -4,21 +4,24 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import uvicorn
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from mlserver.rest import RESTServer
 from mlserver.rest.endpoints import Endpoints, ModelRepositoryEndpoints
 from mlserver.rest.responses import Response as MLServerResponse
-from mlserver.types import InferenceRequest, RepositoryIndexRequest, RepositoryIndexResponse
-from mlserver.utils import extract_headers, insert_headers
+from mlserver.types import RepositoryIndexRequest, RepositoryIndexResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from driver_ranking.serving.body import LimitedBody
 from driver_ranking.serving.data_plane import FAILED, answered
+from driver_ranking.serving.infer import InferEndpoint
 from driver_ranking.serving.openapi import api_description
-from driver_ranking.serving.protocol import parse_json, require_json, sendable_headers
+from driver_ranking.serving.protocol import parse_json
 from driver_ranking.serving.settings import ServerSettings
+from driver_ranking.serving.shortcut import InferShortcut, fits
 
 _STREAMS = ("/infer_stream", "/generate_stream", "/generate")  # a ranking is one answer
 
@@ -46,21 +49,6 @@ class RankingEndpoints(Endpoints):  # type: ignore[misc]
         ready = await self._data_plane.model_ready(model_name, model_version)
         problem = None if ready else await self._data_plane.problem()
         return _health({"name": model_name, "ready": ready}, problem)
-
-    async def infer(self, raw_request: Request, model_name: str, model_version: str | None = None) -> Response:
-        """Answer a request."""
-        with answered():
-            require_json(raw_request.headers)
-            payload = parse_json(InferenceRequest, await raw_request.body())
-        if payload.parameters is not None:
-            payload.parameters.headers = None  # they are the request's own
-        insert_headers(payload, dict(raw_request.headers))
-        answer = await self._data_plane.infer(payload, model_name, model_version)
-        headers = sendable_headers(extract_headers(answer))
-        content = answer.model_dump()
-        if not content.get("parameters"):
-            content.pop("parameters", None)
-        return _json(content, headers=headers)
 
     async def openapi(self) -> dict[str, Any]:
         """Describe what is served."""
@@ -96,13 +84,34 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
         """Adapt the application that MLServer makes."""
         super().__init__(*arguments)
         app = self._app
-        app.router.routes[:] = [route for route in app.routes if not getattr(route, "path", "").endswith(_STREAMS)]
+        others = [route for route in app.routes if not getattr(route, "path", "").endswith((*_STREAMS, "/infer"))]
+        app.router.routes[:] = [*_infer_routes(InferEndpoint(self._data_plane)), *others]
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(RequestValidationError, _invalid)
         app.add_exception_handler(Exception, _failed)
         app.openapi = lambda: api_description("driver_ranking")
         # innermost, so that what it refuses is counted as well
         app.user_middleware.append(Middleware(LimitedBody, max_bytes=limits.max_body_bytes))
+        self._limits = limits
+
+    def _get_config(self) -> uvicorn.Config:
+        config: uvicorn.Config = super()._get_config()
+        if fits(self._settings):
+            bodies = LimitedBody(self._app, self._limits.max_body_bytes)
+            config.app = InferShortcut(self._app, self._settings, InferEndpoint(self._data_plane), bodies)
+        return config
+
+
+def _infer_routes(endpoint: InferEndpoint) -> list[Route]:
+    """Return the routes of what the shortcut does not take; plain ones, as FastAPI's own parse bodies their own way."""
+
+    async def infer(request: Request) -> Response:
+        content, headers = await endpoint.answer(request.headers, await request.body(), **request.path_params)
+        return _json(content, headers=headers)
+
+    model = "/v2/models/{model_name}"
+    paths = (f"{model}/infer", f"{model}/versions/{{model_version}}/infer")
+    return [Route(path, infer, methods=["POST"]) for path in paths]
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import time
@@ -239,10 +240,14 @@ class RankingService:
 def _settle_memory() -> None:
     """Take what the imports and the model have made out of garbage collection, which would go through all of it.
 
+    What they have left over is given back to the system.
+
     Only with the first model: a full collection would itself hold up requests.
     """
     gc.collect()
     gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:
