@@ -115,7 +115,7 @@ def report(found: dict[str, list[Started]]) -> str:
 def main() -> None:
     """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/serve_start.md")
     options = parser.parse_args()
     table = report(compare(options.runs))

@@ -33,6 +33,7 @@ KINDS = {
     "no-op": {},
     "1 worker": {"MLSERVER_PARALLEL_WORKERS": "1"},
     "2 workers": {"MLSERVER_PARALLEL_WORKERS": "2"},
+    "2 processes": {"DRIVER_RANKING_REUSE_PORT": "true"},
     "no log": {"DRIVER_RANKING_LOG_REQUESTS": "false"},
 }
 """The servers by name, with more of the environment; those that aren't plain or no-op are ours."""
@@ -113,6 +114,7 @@ class Server:
         http_port: Port of REST.
         grpc_port: Port of gRPC.
         log: File with what it prints.
+        others: Its other processes, which listen on the same ports.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Server:
     http_port: int
     grpc_port: int
     log: Path
+    others: tuple[psutil.Process, ...] = ()
 
     @property
     def url(self) -> str:
@@ -132,8 +135,8 @@ class Server:
         return f"127.0.0.1:{self.grpc_port}"
 
     def family(self) -> list[psutil.Process]:
-        """Return the process and its workers."""
-        return [self.process, *self.process.children(recursive=True)]
+        """Return the processes and their workers."""
+        return [one for first in (self.process, *self.others) for one in (first, *first.children(recursive=True))]
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used, user and system."""
@@ -175,20 +178,31 @@ def started(name: str, world: World, folder: Path) -> Iterator[Server]:
         folder: For its settings and its log.
     """
     folder.mkdir(exist_ok=True)
-    http_port, grpc_port, metrics_port = free_ports(3)
+    http_port, grpc_port, metrics_port, other_metrics_port = free_ports(4)
     ports = {"http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     served = _stock_folder(name, world, folder, ports) if name in {"plain", "no-op"} else world.project
     log = folder / "server.log"
-    with log.open("wb") as output:
+    metrics_ports = [metrics_port, other_metrics_port][: 2 if name == "2 processes" else 1]
+    with contextlib.ExitStack() as stack:
+        first, *others = [
+            stack.enter_context(_process(served, folder, log, environment(world, name, ports | {"metrics_port": one})))
+            for one in metrics_ports
+        ]
+        yield Server(name, first, http_port, grpc_port, log, tuple(others))
+
+
+@contextlib.contextmanager
+def _process(served: Path, folder: Path, log: Path, variables: dict[str, str]) -> Iterator[psutil.Process]:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("mlserver")), "start", str(served)],
             cwd=folder,
-            env=environment(world, name, ports),
+            env=variables,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Server(name, psutil.Process(process.pid), http_port, grpc_port, log)
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         try:
@@ -231,7 +245,7 @@ def wait_until_ready(server: Server, seconds: float = 60, *, every: float = 0.05
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end and server.process.is_running() and server.process.status() != psutil.STATUS_ZOMBIE:
-        if server.is_ready():
+        if server.is_ready() and server.log.read_bytes().count(b"Loaded model") > len(server.others):
             return
         time.sleep(every)
     message = f"{server.name} is not ready:\n{server.log.read_text(encoding='utf-8')}"

@@ -101,6 +101,15 @@ def test_a_required_service_is_looked_up(repo: FeatureRepo) -> None:
         find_defined_service(definitions, "v9")
 
 
+def test_a_repo_that_was_not_applied_has_no_service_and_gets_no_registry_by_being_asked(repo: FeatureRepo) -> None:
+    store = repo.open()
+    registry = store.repo_path / store.config.registry.path
+    registry.unlink(missing_ok=True)
+    with pytest.raises(FeatureServiceNotFoundError, match="it has: none"):
+        find_service(store, "driver_ranking_v1")
+    assert not registry.exists()
+
+
 def test_a_service_offers_its_columns(repo: FeatureRepo) -> None:
     service = find_service(repo.apply(repo.definitions()), "driver_ranking_v1")
     offered = features_for(service, ("acc_rate",))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -148,6 +151,19 @@ def test_an_unloaded_model_is_not_ready_and_loads_again(served_project: Path, tm
         assert httpx.post(f"{server.url}/inference", json={"driver_ids": [1001]}).status_code == 200
 
 
+def test_two_processes_share_their_ports(served_project: Path, tmp_path: Path) -> None:
+    variables = {"DRIVER_RANKING_REUSE_PORT": "true"}
+    with serving(served_project, variables, folder=tmp_path) as first:
+        same = {"MLSERVER_HTTP_PORT": str(first.http_port), "MLSERVER_GRPC_PORT": str(first.grpc_port)}
+        with serving(served_project, variables | same, wait=False, folder=tmp_path) as second:
+            both, end = (first.log, second.log), time.monotonic() + 60
+            while not all("ranked" in log.read_text(encoding="utf-8") for log in both) and time.monotonic() < end:
+                with contextlib.suppress(httpx.HTTPError):  # before the second is ready, it may take a connection
+                    httpx.post(first.infer_url, json=REQUEST)
+            assert all("ranked" in log.read_text(encoding="utf-8") for log in both)
+        assert httpx.post(first.infer_url, json=REQUEST).status_code == 200
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["serve", "serve-redis"])
 def test_make_serves_a_fresh_project(fresh_copy: Path, target: str) -> None:
@@ -183,8 +199,6 @@ def fresh_copy(tmp_path: Path) -> Path:
 
 
 def answered(process: subprocess.Popen[bytes], url: str) -> object:
-    import time
-
     end = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(httpx.HTTPError):
@@ -197,8 +211,5 @@ def answered(process: subprocess.Popen[bytes], url: str) -> object:
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
     """End make and what it has started, which is a session of its own."""
-    import os
-    import signal
-
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(timeout=30)

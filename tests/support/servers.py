@@ -152,7 +152,7 @@ def serving(
         process = subprocess.Popen(
             [str(BIN / "mlserver"), "start", str(project)],
             cwd=folder,
-            env=environment(**named, **(variables or {})),
+            env=environment(**{**named, **(variables or {})}),
             stdout=output,
             stderr=subprocess.STDOUT,
         )

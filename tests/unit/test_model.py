@@ -112,6 +112,21 @@ def test_a_version_can_be_asked_for_or_pinned(registry: ModelRegistry, champion:
     assert pinned.resolve() == registry.resolve(champion.version) == champion
 
 
+def test_the_named_version_is_that_of_the_moment(
+    registry: ModelRegistry, champion: RegisteredModel, register: Callable[..., str]
+) -> None:
+    resolved = registry.resolve()
+    version = register()
+    client = mlflow.MlflowClient(registry.location.uri)
+    client.set_registered_model_alias("drivers", "champion", version)
+    try:
+        assert registry.named_version() == version
+        assert registry.resolve() == resolved  # what was resolved stays
+        assert ModelRegistry(registry.location, champion.version).named_version() == champion.version
+    finally:
+        client.set_registered_model_alias("drivers", "champion", champion.version)
+
+
 @pytest.mark.parametrize("version", ["999", "newest"])
 def test_an_unknown_version_is_refused(registry: ModelRegistry, champion: RegisteredModel, version: str) -> None:
     with pytest.raises(ModelNotFoundError, match=f"no version '{version}' of model '{champion.name}'"):

@@ -1,10 +1,10 @@
 """MLServer's REST server: one form of error, strict bodies, limits, and health that clients can read."""
 
+import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import uvicorn
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from mlserver.rest import RESTServer
@@ -94,12 +94,23 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
         app.user_middleware.append(Middleware(LimitedBody, max_bytes=limits.max_body_bytes))
         self._limits = limits
 
-    def _get_config(self) -> uvicorn.Config:
-        config: uvicorn.Config = super()._get_config()
+    def _get_config(self) -> Any:  # noqa: ANN401 - uvicorn's, with one attribute more
+        config: Any = super()._get_config()
         if fits(self._settings):
             bodies = LimitedBody(self._app, self._limits.max_body_bytes)
             config.app = InferShortcut(self._app, self._settings, InferEndpoint(self._data_plane), bodies)
+        if self._limits.reuse_port:
+            config.sockets = [_shared_socket(self._settings.host, self._settings.http_port)]  # see DeafServer
         return config
+
+
+def _shared_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    shared = socket.socket(family, socket.SOCK_STREAM)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    shared.bind((host, port))
+    return shared
 
 
 def _infer_routes(endpoint: InferEndpoint) -> list[Route]:

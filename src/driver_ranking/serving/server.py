@@ -17,6 +17,7 @@ before they are used. What they mend, as of MLServer 1.7.1:
 import contextlib
 import functools
 import importlib
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +55,14 @@ def extend_mlserver(settings: ServerSettings) -> None:
 
 
 class DeafServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to MLServer; the method that MLServer overrides for it is gone."""
+    """A uvicorn server that leaves signals to MLServer; the method that MLServer overrides for it is gone.
+
+    It listens on the sockets that its configuration has, if it has some.
+    """
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until it is stopped."""
+        await super().serve(sockets or getattr(self.config, "sockets", None))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

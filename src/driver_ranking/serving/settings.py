@@ -63,9 +63,12 @@ class ServerSettings(_EnvironmentFirst):
 
     Attributes:
         max_body_bytes: How large a REST body may be, after decompression. gRPC's is ``grpc_max_message_length``.
+        reuse_port: Whether other processes may serve REST on the same port, where the system shares out connections;
+            gRPC's port can be shared in any case.
     """
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    reuse_port: bool = False
 
 
 def registry_location(uri: str, registry_path: Path, tracking_uri: str | None) -> tuple[RegistryLocation, str | None]:
