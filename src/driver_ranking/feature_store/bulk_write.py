@@ -19,14 +19,13 @@ Beyond Feast: where Feast's route through pandas turns integers with nulls into 
 bytes stay empty bytes, also where a whole column is empty and Feast takes it for nulls; a feature declared as double
 takes integers and floats of any width, of which Feast refuses some.
 
-The module imports nothing else of the project.
+Of the project, the module imports the Redis connection alone.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import struct
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -40,6 +39,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from driver_ranking.feature_store.redis_wire import exchange_wire, redis_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -597,19 +598,6 @@ def _bulk_string(word: pa.BinaryArray | bytes) -> list[pa.BinaryArray | bytes]:
     return [b"$", pc.binary_length(word).cast(pa.string()).cast(pa.binary()), b"\r\n", word, b"\r\n"]
 
 
-@contextmanager
-def redis_connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is an optional dependency of Feast
-    """A connection of the client's pool; dropped if anything fails, as replies may be left in it."""
-    connection = client.connection_pool.get_connection()
-    try:
-        yield connection
-    except BaseException:
-        connection.disconnect()
-        raise
-    finally:
-        client.connection_pool.release(connection)
-
-
 def exchange(connection: Any, commands: pa.BinaryArray, replies: int) -> list[Any]:  # noqa: ANN401 - as above
     """Send all commands, then read all replies, see `exchange_wire`.
 
@@ -619,30 +607,6 @@ def exchange(connection: Any, commands: pa.BinaryArray, replies: int) -> list[An
         replies: How many the commands together have.
     """
     return exchange_wire(connection, b"".join(commands.to_pylist()), replies)
-
-
-def exchange_wire(connection: Any, wire: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - as above
-    """Send all commands, then read all replies; on a lost connection again, by the client's own retry rule.
-
-    Sending twice is safe: the commands are idempotent.
-
-    Args:
-        connection: A connection of redis-py.
-        wire: The commands, framed.
-        replies: How many they have.
-
-    Returns:
-        The replies, undecoded.
-
-    Raises:
-        redis.RedisError: The connection is lost for good, or the server refuses a command.
-    """
-
-    def talk() -> list[Any]:
-        connection.send_packed_command([wire])
-        return [connection.read_response(disable_decoding=True) for _ in range(replies)]
-
-    return list(connection.retry.call_with_retry(talk, lambda _: connection.disconnect()))
 
 
 def _sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWriter | None:  # noqa: ANN401 - not imported

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.feature_store.redis_wire import exchange_wire, redis_connection
+
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
     from feast.infra.online_stores.online_store import OnlineStore
@@ -257,8 +259,6 @@ class RedisSource:
 
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Read all views."""
-        from driver_ranking.feature_store.bulk_write import exchange_wire, redis_connection
-
         wire = b"".join(view.commands.rows(driver_id).tobytes() for view in self.views)
         count = len(driver_id)
         with redis_connection(self.client) as connection:

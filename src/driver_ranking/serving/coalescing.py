@@ -18,7 +18,7 @@ from driver_ranking.serving.champion import ScoredDrivers
 
 Score = Callable[[NDArray[np.int64]], ScoredDrivers]
 
-_BATCH_DRIVERS = 20_000  # a batch takes no more requests past this: the last would wait for the first's benefit only
+_BATCH_DRIVERS = 4_000  # a batch takes no more requests past this: sharing saves little then, and memory grows
 
 
 @dataclass(frozen=True, eq=False)
