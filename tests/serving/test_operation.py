@@ -133,6 +133,18 @@ def test_the_environment_overrides_the_files(served_project: Path, tmp_path: Pat
         assert "ranked" not in server.log.read_text(encoding="utf-8")
 
 
+def test_what_only_the_application_does_is_done_when_it_is_configured(served_project: Path, tmp_path: Path) -> None:
+    """With CORS, requests to infer go through the middleware: the same answers, with its headers."""
+    variables = {"MLSERVER_CORS_SETTINGS": '{"allow_origins": ["https://example.org"]}'}
+    with serving(served_project, variables, folder=tmp_path) as server:
+        answer = httpx.post(server.infer_url, json=REQUEST, headers={"Origin": "https://example.org"})
+        assert answer.headers["access-control-allow-origin"] == "https://example.org"
+        assert answer.json()["outputs"][0]["data"] == [1001]
+        refused = httpx.post(server.infer_url, json={"inputs": []})
+        assert (refused.status_code, set(refused.json())) == (400, {"error"})
+        assert httpx.post(server.infer_url, content=b" " * 5_000_000).status_code == 413
+
+
 def test_settings_that_can_not_be_end_the_server_with_the_reason(served_project: Path, tmp_path: Path) -> None:
     with serving(served_project, {"DRIVER_RANKING_MAX_DRIVER_IDS": "none"}, wait=False, folder=tmp_path) as server:
         assert server.process.wait(timeout=60) != 0
