@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
 from driver_ranking.feature_store.online_sources import Source, ViewRead, microseconds, open_source
-from driver_ranking.feature_store.repo import ServiceFeatures, explained
+from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
 from driver_ranking.ranking import is_fresh
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def _sources(
     """Return each feature view that the model needs something of, with the features' names and their columns."""
     sources = []
     for projection in features.service.feature_view_projections:
-        prefix = f"{projection.name_alias or projection.name}__" if features.full_names else ""
-        taken = [(f.name, wanted.index(prefix + f.name)) for f in projection.features if prefix + f.name in wanted]
+        offered = projected_columns(projection, full_names=features.full_names)
+        taken = [(name, wanted.index(column)) for name, column in offered.items() if column in wanted]
         if taken:
             view = store.registry.get_any_feature_view(projection.name, store.project)
             names, columns = zip(*taken, strict=True)

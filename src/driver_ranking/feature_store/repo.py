@@ -16,6 +16,7 @@ from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
+    from feast.feature_view_projection import FeatureViewProjection
     from feast.repo_contents import RepoContents
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,8 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
     Raises:
         FeatureServiceNotFoundError: The repo has no service of that name.
     """
-    if not _has_registry(store):  # Feast would make an empty one
+    file = _registry_file(store)
+    if file is not None and not file.exists():  # Feast would make an empty one
         return _service_named(name, {})
     with _registry_lock(store, fcntl.LOCK_SH):
         services = {service.name: service for service in store.list_feature_services()}
@@ -147,13 +149,9 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
         MissingFeatureError: The service lacks a feature that is wanted.
         FeatureStoreError: Two features of the service have one name and the model does not name their views.
     """
-    refs = [
-        (str(projection.name_alias or projection.name), feature.name)
-        for projection in service.feature_view_projections
-        for feature in projection.features
-    ]
-    short = tuple(name for _, name in refs)
-    full = tuple(f"{view}__{name}" for view, name in refs)
+    projections = service.feature_view_projections
+    short = tuple(column for one in projections for column in projected_columns(one, full_names=False).values())
+    full = tuple(column for one in projections for column in projected_columns(one, full_names=True).values())
     full_names = bool(wanted) and set(wanted) <= set(full)
     columns = full if full_names else short
     missing = [name for name in wanted if name not in columns]
@@ -167,6 +165,12 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
         message = f"The feature service {service.name!r} has features of one name: train on `view__feature` columns."
         raise FeatureStoreError(message)
     return ServiceFeatures(service, full_names, columns)
+
+
+def projected_columns(projection: "FeatureViewProjection", *, full_names: bool) -> dict[str, str]:
+    """Return what the columns of a projection's features are called, by the features' names."""
+    prefix = f"{projection.name_alias or projection.name}__" if full_names else ""
+    return {feature.name: prefix + feature.name for feature in projection.features}
 
 
 def _import_feast() -> None:
@@ -188,16 +192,19 @@ def _import_feast() -> None:
         typeguard.typechecked = checked
 
 
-def _has_registry(store: "FeatureStore") -> bool:
-    path = store.config.registry.path
-    return store.config.registry.registry_type != "file" or "://" in str(path) or (store.repo_path / path).exists()
+def _registry_file(store: "FeatureStore") -> Path | None:
+    """Return the file of a registry that is one on this machine."""
+    registry = store.config.registry
+    if registry.registry_type != "file" or "://" in str(registry.path):
+        return None
+    return Path(store.repo_path / registry.path)
 
 
 @contextlib.contextmanager
 def _registry_lock(store: "FeatureStore", kind: int) -> Iterator[None]:
     """Keep runs of one machine from reading a registry file while another one writes it: Feast does so in place."""
-    path = store.config.registry.path
-    if "://" in str(path) or not (file := store.repo_path / path).parent.is_dir():
+    file = _registry_file(store)
+    if file is None or not file.parent.is_dir():
         yield
         return
     with file.with_name(f".{file.name}.lock").open("a") as lock:

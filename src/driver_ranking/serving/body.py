@@ -11,9 +11,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[..., Any]
 
-_DRAINED = (
-    16  # how many times the limit is read and thrown away, so that a client that is still sending gets the answer
-)
+# how many times the limit is read and thrown away, so that a client that is still sending gets the answer
+_DRAINED = 16
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -32,30 +31,12 @@ class Refused(Exception):  # noqa: N818 - a refusal is what it is
         self.message = message
 
 
-class LimitedBody:
-    """ASGI middleware that hands on whole bodies of a limited size, unpacked if they were gzipped."""
+class BodyReader:
+    """Reads whole bodies of a limited size, unpacked if they were gzipped."""
 
-    def __init__(self, app: App, max_bytes: int) -> None:
-        """Wrap an application."""
-        self._app = app
+    def __init__(self, max_bytes: int) -> None:
+        """Set the limit."""
         self._max_bytes = max_bytes
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Read the body of a request that may have one, or refuse it."""
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        try:
-            body = await self.read(headers, receive)
-        except Refused as refused:
-            await _answer(refused, send)
-            return
-        if body is None:  # the client has left
-            return
-        kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-encoding", b"content-length"}]
-        length = (b"content-length", str(len(body)).encode())
-        await self._app({**scope, "headers": [*kept, length]}, _once(body, receive), send)
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
         """Return a body, unpacked; None if the client leaves before its end.
@@ -105,6 +86,32 @@ class LimitedBody:
     def _too_large(self) -> Refused:
         message = f"The body is larger than {self._max_bytes} bytes, which is the most that is taken."
         return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+
+
+class LimitedBody:
+    """ASGI middleware that hands on bodies as ``BodyReader`` reads them."""
+
+    def __init__(self, app: App, max_bytes: int) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._reader = BodyReader(max_bytes)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Read the body of a request that may have one, or refuse it."""
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        try:
+            body = await self._reader.read(headers, receive)
+        except Refused as refused:
+            await _answer(refused, send)
+            return
+        if body is None:  # the client has left
+            return
+        kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-encoding", b"content-length"}]
+        length = (b"content-length", str(len(body)).encode())
+        await self._app({**scope, "headers": [*kept, length]}, _once(body, receive), send)
 
 
 async def _parts(receive: Receive) -> Any:  # noqa: ANN401 - an async generator of bytes, None where the client leaves

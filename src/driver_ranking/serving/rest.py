@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from driver_ranking.serving.body import LimitedBody
+from driver_ranking.serving.body import BodyReader, LimitedBody
 from driver_ranking.serving.data_plane import FAILED, answered
 from driver_ranking.serving.infer import InferEndpoint
 from driver_ranking.serving.openapi import api_description
@@ -97,8 +97,8 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
     def _get_config(self) -> Any:  # noqa: ANN401 - uvicorn's, with one attribute more
         config: Any = super()._get_config()
         if fits(self._settings):
-            bodies = LimitedBody(self._app, self._limits.max_body_bytes)
-            config.app = InferShortcut(self._app, self._settings, InferEndpoint(self._data_plane), bodies)
+            endpoint, bodies = InferEndpoint(self._data_plane), BodyReader(self._limits.max_body_bytes)
+            config.app = InferShortcut(self._app, self._settings, endpoint, bodies)
         if self._limits.reuse_port:
             config.sockets = [_shared_socket(self._settings.host, self._settings.http_port)]  # see DeafServer
         return config

@@ -16,7 +16,7 @@ from driver_ranking.serving.champion import KEY, ChampionLoader
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.plain import plain_answer, plain_error
 from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
-from driver_ranking.serving.service import RankingService
+from driver_ranking.serving.service import NO_MODEL, RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
 
 
@@ -35,8 +35,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 
     def _serving(self) -> RankingService:
         if self._service is None:
-            message = "No model is loaded yet."
-            raise NotReadyError(message)
+            raise NotReadyError(NO_MODEL)
         return self._service
 
     @property
@@ -47,7 +46,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
     @property
     def problem(self) -> str | None:
         """Return why they can't, fit for a client."""
-        return self._service.problem if self._service else "No model is loaded yet."
+        return self._service.problem if self._service else NO_MODEL
 
     @property
     def served_version(self) -> str | None:

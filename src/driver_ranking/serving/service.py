@@ -22,6 +22,8 @@ from driver_ranking.serving.settings import RuntimeSettings
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
+NO_MODEL = "No model is loaded yet."
+
 _LISTED = 10  # how many drivers a message names
 _PROBE = np.zeros(1, dtype=np.int64)
 
@@ -53,7 +55,7 @@ class RankingService:
         self._loader = loader
         self._champion: Champion | None = None
         self._loading = asyncio.Lock()
-        self._problem: str | None = "No model is loaded yet."
+        self._problem = NO_MODEL
         self._store_answers = False
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
@@ -159,7 +161,7 @@ class RankingService:
     def _scoring(self) -> Score:
         """Return what scores a batch: the champion at its start."""
         if self._champion is None:
-            raise NotReadyError(self._problem or "No model is loaded yet.")
+            raise NotReadyError(self._problem)
         return self._timed(self._champion)
 
     def _timed(self, champion: Champion) -> Score:
@@ -228,9 +230,7 @@ class RankingService:
     async def _follow_alias(self, served: str, refused: str | None) -> str | None:
         """Serve what the alias names, unless it was refused before; return the version that was refused last."""
         named = refused
-        with contextlib.suppress(
-            DriverRankingError
-        ):  # what goes on serving is fine; a refusal is logged where it is made
+        with contextlib.suppress(DriverRankingError):  # the version before serves on; refusals are logged where made
             named = await asyncio.to_thread(self._loader.named_version)
             if named not in {served, refused}:
                 await self.reload()

@@ -16,7 +16,7 @@ from mlserver.errors import MLServerError
 from mlserver.settings import Settings
 from starlette_exporter import PrometheusMiddleware
 
-from driver_ranking.serving.body import App, LimitedBody, Receive, Refused, Send
+from driver_ranking.serving.body import App, BodyReader, Receive, Refused, Send
 from driver_ranking.serving.infer import InferEndpoint
 
 _PATH = re.compile(r"/v2/models/(?P<model_name>[^/]+)(?:/versions/(?P<model_version>[^/]+))?/infer")
@@ -34,7 +34,7 @@ def fits(settings: Settings) -> bool:
 class InferShortcut:
     """ASGI application before another one."""
 
-    def __init__(self, app: App, settings: Settings, endpoint: InferEndpoint, bodies: LimitedBody) -> None:
+    def __init__(self, app: App, settings: Settings, endpoint: InferEndpoint, bodies: BodyReader) -> None:
         """Stand before an application.
 
         Args:
