@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +33,9 @@ from driver_ranking.feature_store.online_sources import FixedWidth
 from driver_ranking.feature_store.repo import features_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NOON_US = int(NOON.timestamp()) * 1_000_000
@@ -53,6 +58,7 @@ class OnlineRepo:
     folder: Path
     project: str
     online_store: dict[str, Any]
+    readers: list[OnlineReader] = field(default_factory=list)
 
     def open(self) -> FeatureStore:
         config = RepoConfig(
@@ -89,7 +95,8 @@ class OnlineRepo:
     def reader(self, service: str, *wanted: str, timeout: float = 1.0) -> OnlineReader:
         store = self.open()
         features = features_for(store.get_feature_service(service), wanted)
-        return open_reader(store, features, wanted, key="driver_id", timeout=timeout)
+        self.readers.append(open_reader(store, features, wanted, key="driver_id", timeout=timeout))
+        return self.readers[-1]
 
 
 def on_demand_of(view: FeatureView) -> Any:
@@ -106,17 +113,32 @@ OTHER = "support.online_store.OtherSqliteOnlineStore"
 
 
 @pytest.fixture(params=["sqlite", "redis", OTHER])
-def repo(request: pytest.FixtureRequest, tmp_path: Path) -> OnlineRepo:
+def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineRepo]:
     """An empty repo; of the Redis that all share it has its own keys."""
     if request.param != "redis":
         online_store = {"type": request.param, "path": str(tmp_path / "online.db")}
     else:
         online_store = {"type": "redis", "connection_string": request.getfixturevalue("redis_server")}
-    return OnlineRepo(tmp_path, f"online_{next(_PROJECTS)}", online_store)
+    made = OnlineRepo(tmp_path, f"online_{next(_PROJECTS)}", online_store)
+    yield made
+    for reader in made.readers:
+        reader.close()
 
 
 def read(reader: OnlineReader, *drivers: int, now: int = NOON_US) -> OnlineFeatures:
-    return reader.read(np.array(drivers, dtype=np.int64), now)
+    """Read in every way there is; all give the same."""
+    asked = np.array(drivers, dtype=np.int64)
+    features = reader.read(asked, now)
+    for found in asyncio.run(read_twice(reader, asked, now)):
+        np.testing.assert_array_equal(found.matrix, features.matrix)
+        np.testing.assert_array_equal(found.oldest, features.oldest)
+    return features
+
+
+async def read_twice(reader: OnlineReader, driver_id: NDArray[np.int64], now: int) -> list[OnlineFeatures]:
+    """Read in a thread, and then, where a store can be read by the event loop itself, by that."""
+    with ThreadPoolExecutor(1) as thread:
+        return [await reader.read_async(driver_id, now, thread) for _ in range(2)]
 
 
 def listed(features: OnlineFeatures) -> list[list[float | None]]:
@@ -246,7 +268,7 @@ def test_an_on_demand_view_is_computed_from_what_is_fresh(repo: OnlineRepo) -> N
 def test_the_values_are_those_of_get_online_features(
     repo: OnlineRepo, rows: dict[int, tuple[float | None, int | None]], drivers: list[int]
 ) -> None:
-    repo = OnlineRepo(repo.folder, f"{repo.project}_{next(_PROJECTS)}", repo.online_store)
+    repo = replace(repo, project=f"{repo.project}_{next(_PROJECTS)}")
     view = repo.view({"rate": Float32, "trips": Int32})
     store = repo.apply(view, FeatureService(name="service", features=[view]))
     rows = {99: (0.5, 7), **rows}  # Feast writes no table that is all null
@@ -391,5 +413,5 @@ def test_a_redis_that_is_gone_is_missed_at_once_and_found_when_it_is_back(tmp_pa
     with pytest.raises(StoreUnavailableError, match="Redis online store can't be read"):
         read(reader, 1)
     assert time.monotonic() - start < 2  # Feast's own setting tries for more than three seconds
-    with running_redis(tmp_path, port):
+    with running_redis(tmp_path, port), closing(reader):
         assert listed(read(reader, 1)) == [[None]]

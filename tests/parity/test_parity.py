@@ -119,4 +119,4 @@ async def compare_online(project: Path, batch: pd.DataFrame, drivers: list[int])
             rows = batch.iloc[part].reset_index(drop=True)
             assert_same(rows, ranking.driver_id.tolist(), ranking.score.tolist(), ranking.excluded_driver_id.tolist())
     finally:
-        service.close()
+        await service.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,14 +30,14 @@ class Scorer:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.goes_on = threading.Event()
+        self.goes_on = asyncio.Event()
         self.goes_on.set()
-        self.started = threading.Event()
+        self.started = asyncio.Event()
 
-    def __call__(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
+    async def __call__(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
         self.batches.append(driver_id.tolist())
         self.started.set()
-        self.goes_on.wait(5)
+        await self.goes_on.wait()
         if POISON in driver_id:
             message = "poisoned"
             raise ModelError(message)
@@ -56,7 +55,7 @@ def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_
             await work(scorer, coalescer)
         finally:
             scorer.goes_on.set()
-            coalescer.close()
+            await coalescer.idle()
 
     asyncio.run(within())
     return scorer
@@ -67,10 +66,12 @@ def ids(*drivers: int) -> NDArray[np.int64]:
 
 
 async def held_up(scorer: Scorer, coalescer: Coalescer, *requests: NDArray[np.int64]) -> list[asyncio.Task[Any]]:
-    """Let a first request take the thread, and the others wait for it."""
+    """Let a first request be on its way, and the others wait for it."""
     scorer.goes_on.clear()
-    tasks = [asyncio.create_task(coalescer.submit(request)) for request in (ids(0), *requests)]
-    await asyncio.to_thread(scorer.started.wait, 5)
+    tasks = [asyncio.create_task(coalescer.submit(ids(0)))]
+    await scorer.started.wait()
+    tasks += [asyncio.create_task(coalescer.submit(request)) for request in requests]
+    await asyncio.sleep(0)
     return tasks
 
 
@@ -181,6 +182,62 @@ def test_without_a_model_each_request_says_so() -> None:
         coalescer = Coalescer(nothing, time_limit=1, max_waiting=1)
         with pytest.raises(NotReadyError, match="No model is loaded yet"):
             await coalescer.submit(ids(1))
-        coalescer.close()
+        await coalescer.idle()
 
     asyncio.run(work())
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_what_the_event_loop_hands_over_within_a_few_turns_is_one_batch() -> None:
+    async def work(_: Scorer, coalescer: Coalescer) -> None:
+        tasks = []
+        for driver in range(8):
+            tasks.append(asyncio.create_task(coalescer.submit(ids(driver))))
+            await turns(5)
+        await asyncio.gather(*tasks)
+
+    assert run(work).batches == [list(range(8))]
+
+
+def test_after_some_that_came_one_at_a_time_the_next_one_starts_at_once_but_for_one_now_and_then() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        at_once = []
+        for driver in range(40):
+            task = asyncio.create_task(coalescer.submit(ids(driver)))
+            await turns(3)
+            at_once.append(len(scorer.batches) == driver + 1)
+            await task
+        assert [place for place, started in enumerate(at_once) if not started] == [0, 1, 2, 16, 32]
+
+    run(work)
+
+
+def test_gathering_ends_however_many_go_on_arriving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driver_ranking.serving.coalescing._LONGEST_GATHERING", 0.0)
+
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = [asyncio.create_task(coalescer.submit(ids(driver))) for driver in range(2)]
+        await turns(3)
+        assert scorer.batches == [[0, 1]]
+        await asyncio.gather(*tasks)
+
+    run(work)
+
+
+def test_it_is_idle_once_all_is_answered_refusals_among_it() -> None:
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        tasks = await held_up(scorer, coalescer, ids(1), ids(POISON))
+        waiting = asyncio.create_task(coalescer.idle())
+        await turns(30)
+        assert not waiting.done()
+        scorer.goes_on.set()
+        await waiting
+        *_, poisoned = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(poisoned, ModelError)
+        assert scorer.batches == [[0], [1, POISON], [1], [POISON]]
+
+    run(work)

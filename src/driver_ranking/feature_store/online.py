@@ -4,8 +4,11 @@ What Feast does not do online is done here: a value older than its feature view'
 views are read through ``get_online_features``, which runs their transformations.
 """
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
-from driver_ranking.feature_store.online_sources import Source, ViewRead, microseconds, open_source
+from driver_ranking.feature_store.online_sources import (
+    RedisSource,
+    Source,
+    ViewRead,
+    ViewRows,
+    microseconds,
+    open_source,
+)
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
 from driver_ranking.ranking import is_fresh
 
@@ -47,7 +57,7 @@ class OnlineFeatures:
 
 
 class OnlineReader(Protocol):
-    """Reads the features of one model. Not for use by several threads at once."""
+    """Reads the features of one model. One read at a time."""
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
         """Read the features of drivers.
@@ -60,6 +70,23 @@ class OnlineReader(Protocol):
         Raises:
             StoreUnavailableError: The store can't be read.
         """
+        ...
+
+    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
+        """Read likewise, without holding up the event loop: in a thread, or by the loop itself where that is faster.
+
+        Args:
+            driver_id: As in `read`.
+            now: As in `read`.
+            thread: The thread.
+
+        Raises:
+            StoreUnavailableError: The store can't be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what only `read_async` uses, once a read that is on its way has ended. It can still be read."""
         ...
 
 
@@ -149,15 +176,45 @@ class _ViewReader:
     width: int
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        values = np.empty((len(driver_id), self.width))
-        oldest = np.full(len(driver_id), _UNREAD)
-        small = any(view.value_field == "int32_val" for view in self.views)
-        asked = np.clip(driver_id, _INT32.min, _INT32.max) if small else driver_id
         with _unavailable(self.online_store):
             _follow_file(self.online_store, self.store.config)
-            rows = self.source.read(asked)
+            rows = self.source.read(self._asked(driver_id))
+        return self._features(driver_id, now, rows)
+
+    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
+        loop, source = asyncio.get_running_loop(), self.source
+        if not isinstance(source, RedisSource):
+            return await loop.run_in_executor(thread, self.read, driver_id, now)
+        if source.link.is_open:
+            from driver_ranking.feature_store.redis_link import LinkLostError
+
+            with contextlib.suppress(LinkLostError), _unavailable(self.online_store, but=LinkLostError):
+                return self._features(driver_id, now, await source.read_in_loop(self._asked(driver_id)))
+        return await loop.run_in_executor(thread, self._read_and_connect, source, driver_id, now)
+
+    def _read_and_connect(self, source: RedisSource, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
+        features = self.read(driver_id, now)
+        source.link.connect()
+        return features
+
+    def close(self) -> None:
+        if isinstance(self.source, RedisSource):
+            self.source.link.close()
+
+    @functools.cached_property
+    def _small(self) -> bool:
+        return any(view.value_field == "int32_val" for view in self.views)
+
+    def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return ids that the views' keys can have."""
+        return np.clip(driver_id, _INT32.min, _INT32.max) if self._small else driver_id
+
+    def _features(self, driver_id: NDArray[np.int64], now: int, rows: list[ViewRows]) -> OnlineFeatures:
+        values = np.empty((len(driver_id), self.width))
+        oldest = np.full(len(driver_id), _UNREAD)
+        known = self._asked(driver_id) == driver_id
         for view, found in zip(self.views, rows, strict=True):
-            usable = is_fresh(found.times, np.int64(now), view.ttl) & (asked == driver_id)
+            usable = is_fresh(found.times, np.int64(now), view.ttl) & known
             if not usable.all():
                 found.values[~usable] = np.nan
             values[:, list(view.columns)] = found.values
@@ -199,6 +256,12 @@ class _OnDemandReader:
             columns = [np.array(answer[name], dtype=np.float64) for name in self._wanted]
         oldest = [self._fresh.oldest.get(one, _UNREAD) for one in driver_id.tolist()]
         return OnlineFeatures(np.column_stack(columns), np.array(oldest, dtype=np.int64))
+
+    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
+        return await asyncio.get_running_loop().run_in_executor(thread, self.read, driver_id, now)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _frozen_registry(store: "FeatureStore") -> Any:  # noqa: ANN401 - Feast's registries share no type that says it
@@ -249,10 +312,12 @@ def _fresh_rows_store(inner: "OnlineStore") -> Any:  # noqa: ANN401 - its class 
 
 
 @contextlib.contextmanager
-def _unavailable(online_store: object) -> Iterator[None]:
-    """Turn whatever a store raises into an error that says so."""
+def _unavailable(online_store: object, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Turn whatever a store raises, but one kind, into an error that says so."""
     try:
         yield
+    except but:
+        raise
     except Exception as error:
         name = type(online_store).__name__.removesuffix("OnlineStore") or "online"
         message = f"The {name} online store can't be read: {str(error) or type(error).__name__}"

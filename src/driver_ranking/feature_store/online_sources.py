@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
+    from driver_ranking.feature_store.redis_link import RedisLink
+
 KEY_VERSION = 3  # the one layout of keys that is known here
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -252,17 +254,38 @@ class _RedisView:
 
 @dataclass(frozen=True)
 class RedisSource:
-    """Reads the hashes of all drivers and views in one round trip."""
+    """Reads the hashes of all drivers and views in one round trip.
+
+    Attributes:
+        client: The store's client, of redis-py.
+        link: A connection that an event loop can read.
+        views: The views.
+    """
 
     client: Any
+    link: "RedisLink"
     views: tuple[_RedisView, ...]
 
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Read all views."""
-        wire = b"".join(view.commands.rows(driver_id).tobytes() for view in self.views)
-        count = len(driver_id)
         with redis_connection(self.client) as connection:
-            replies = exchange_wire(connection, wire, count * len(self.views))
+            replies = exchange_wire(connection, self._wire(driver_id), len(driver_id) * len(self.views))
+        return self._rows(replies, len(driver_id))
+
+    async def read_in_loop(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+        """Read all views over the link.
+
+        Raises:
+            LinkLostError: The link did not work; it is closed.
+            TimeoutError: There was no answer in time.
+        """
+        replies = await self.link.exchange(self._wire(driver_id), len(driver_id) * len(self.views))
+        return self._rows(replies, len(driver_id))
+
+    def _wire(self, driver_id: NDArray[np.int64]) -> bytes:
+        return b"".join(view.commands.rows(driver_id).tobytes() for view in self.views)
+
+    def _rows(self, replies: list[Any], count: int) -> list[ViewRows]:
         return [
             _redis_rows(view, replies[place * count : (place + 1) * count]) for place, view in enumerate(self.views)
         ]
@@ -278,8 +301,10 @@ def _redis_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead
     options = config.online_store
     if options.redis_type != "redis" or options.client != "redis":  # a cluster's keys are on many servers
         return None
+    from driver_ranking.feature_store.redis_link import RedisLink
+
     client = online_store._get_client(options)  # noqa: SLF001 - the store's own connections and their settings
-    return RedisSource(client, tuple(_redis_view(config, read) for read in views))
+    return RedisSource(client, RedisLink(client), tuple(_redis_view(config, read) for read in views))
 
 
 def _redis_view(config: "RepoConfig", read: ViewRead) -> _RedisView:

@@ -1,7 +1,9 @@
 """A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
 
+import asyncio
 import contextlib
 import time
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = "driver_id"
+
+_QUICK = 0.002  # seconds that a prediction may hold up the event loop: less than decoding a large request takes
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,9 @@ class ScoredDrivers:
 
 @dataclass(frozen=True)
 class Champion:
-    """A loaded model and the reader of its features. Scores in one thread at a time."""
+    """A loaded model and the reader of its features. Scores one batch at a time."""
 
-    predictor: Predictor
+    predictor: "PacedPredictor"
     reader: OnlineReader
     clock: "Callable[[], int]"
 
@@ -65,18 +69,52 @@ class Champion:
         """Return which model it is."""
         return self.predictor.model
 
-    def score(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
+    async def score(self, driver_id: NDArray[np.int64], thread: Executor) -> ScoredDrivers:
         """Read the features of int64 ``[n]`` drivers, as of now, and score those that have them all.
+
+        Args:
+            driver_id: The drivers.
+            thread: Does what would hold up the event loop.
 
         Raises:
             StoreUnavailableError: The online store can't be read.
             ModelError: The model fails.
         """
         now, start = self.clock(), time.perf_counter()
-        features = self.reader.read(driver_id, now)
+        features = await self.reader.read_async(driver_id, now, thread)
         read = time.perf_counter()
-        rows = predicted_rows(features.matrix, self.predictor.predict)
+        rows = await self.predictor.predicted_rows(features.matrix, thread)
         return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
+
+
+class PacedPredictor:
+    """Predicts in the event loop as long as the model is quick, else in a thread.
+
+    Handing a batch to a thread and back takes several times what a linear model takes to score it.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Take a model that nothing is known about.
+
+        Args:
+            predictor: The model.
+        """
+        self.model = predictor.model
+        self.predict = predictor.predict
+        self._is_quick = False
+
+    async def predicted_rows(self, features: NDArray[np.float64], thread: Executor) -> ScoredRows:
+        """Score like ``ranking.predicted_rows``."""
+        if self._is_quick:
+            return self._timed(features)
+        return await asyncio.get_running_loop().run_in_executor(thread, self._timed, features)
+
+    def _timed(self, features: NDArray[np.float64]) -> ScoredRows:
+        start = time.perf_counter()
+        try:
+            return predicted_rows(features, self.predict)
+        finally:
+            self._is_quick = time.perf_counter() - start <= _QUICK
 
 
 def microseconds_now() -> int:
@@ -116,7 +154,7 @@ class ChampionLoader:
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
         predictor = registry.load(model)
         _warm_up(predictor)
-        return Champion(predictor, reader, self.clock)
+        return Champion(PacedPredictor(predictor), reader, self.clock)
 
     def named_version(self) -> str:
         """Return the version that is named now, without loading it.

@@ -76,7 +76,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
     async def unload(self) -> bool:
         """Stop serving."""
         if self._service:
-            self._service.close()
+            await self._service.close()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

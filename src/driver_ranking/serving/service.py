@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ class RankingService:
         self._store_answers = False
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online-read")
         self._coalescer = Coalescer(
             self._scoring, time_limit=settings.online_read_timeout, max_waiting=settings.max_waiting_requests
         )
@@ -85,13 +87,16 @@ class RankingService:
         self._run(self._keep_loading())
         return self._champion is not None
 
-    def close(self) -> None:
-        """Stop looking after the store and the alias."""
+    async def close(self) -> None:
+        """Stop looking after the store and the alias; let go of both once what was asked is answered."""
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
-        self._coalescer.close()
         self._metrics.ready.set(0)
+        await self._coalescer.idle()
+        self._thread.shutdown(wait=False)
+        if self._champion is not None:
+            self._champion.reader.close()
 
     async def reload(self, loader: ChampionLoader | None = None) -> RegisteredModel:
         """Load the version that the alias names now, and swap it in; requests on their way end with the one before.
@@ -108,10 +113,12 @@ class RankingService:
                 champion = await asyncio.to_thread((loader or self._loader).load)
             except DriverRankingError as error:
                 raise self._refused(error) from error
-            first = self._champion is None
+            before = self._champion
             self._champion, self._loader = champion, loader or self._loader
-        if first:
+        if before is None:
             _settle_memory()
+        else:
+            before.reader.close()
         self._metrics.model_version.set(float(champion.model.version))
         logger.info("Serving the %s with feature service %r.", champion.model.label, champion.model.feature_service)
         await self._probe()
@@ -165,8 +172,8 @@ class RankingService:
         return self._timed(self._champion)
 
     def _timed(self, champion: Champion) -> Score:
-        def score(driver_id: NDArray[np.int64]) -> ScoredDrivers:
-            scored = champion.score(driver_id)
+        async def score(driver_id: NDArray[np.int64]) -> ScoredDrivers:
+            scored = await champion.score(driver_id, self._thread)
             self._metrics.online_read.observe(scored.read_seconds)
             self._metrics.predict.observe(scored.predict_seconds)
             return scored

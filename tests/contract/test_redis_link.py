@@ -1,0 +1,131 @@
+"""The event loop's own connection to Redis: what it gives, and that whatever goes wrong leaves the client to it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from support.servers import free_port
+
+from driver_ranking.feature_store.redis_link import LinkLostError, RedisLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = b"redis_link_test"
+HMGET = b"*3\r\n$5\r\nHMGET\r\n$15\r\n%b\r\n$1\r\na\r\n" % KEY
+
+
+@pytest.fixture
+def client(redis_server: str) -> Iterator[Any]:
+    """A client of the Redis that all share, with one hash of its own."""
+    host, port = redis_server.split(":")
+    with redis.Redis(host, int(port), socket_timeout=0.3, client_name=KEY.decode()) as made:
+        made.delete(KEY)
+        made.hset(KEY.decode(), mapping={"a": "1"})
+        yield made
+        made.delete(KEY)
+
+
+@pytest.fixture
+def link(client: Any) -> Iterator[RedisLink]:
+    """An open link."""
+    made = RedisLink(client)
+    made.connect()
+    yield made
+    made.close()
+
+
+def exchange(link: RedisLink, wire: bytes = HMGET, replies: int = 1) -> Any:
+    return asyncio.run(link.exchange(wire, replies))
+
+
+def drop(client: Any) -> None:
+    """Let the server close the link's connection."""
+    for one in client.client_list():
+        if one["name"] == KEY.decode() and one["id"] != str(client.client_id()):
+            client.client_kill_filter(_id=one["id"])
+
+
+def test_all_replies_come_in_order_however_many_there_are(client: Any, link: RedisLink) -> None:
+    many = 20_000  # more than a socket holds
+    assert exchange(link, HMGET * many, many) == [[b"1"]] * many
+    client.hset(KEY.decode(), "a", "2")
+    assert exchange(link) == [[b"2"]]
+    assert link.is_open
+
+
+def test_a_closed_link_gives_nothing(client: Any) -> None:
+    link = RedisLink(client)
+    assert not link.is_open
+    with pytest.raises(LinkLostError):
+        exchange(link)
+
+
+def test_a_connection_that_the_server_closes_is_lost_and_can_be_made_anew(client: Any, link: RedisLink) -> None:
+    drop(client)
+    with pytest.raises(LinkLostError):
+        exchange(link)
+    assert not link.is_open
+    link.connect()
+    assert exchange(link) == [[b"1"]]
+
+
+def test_an_error_for_a_reply_closes_the_link_as_others_may_be_on_their_way(client: Any, link: RedisLink) -> None:
+    client.delete(KEY)
+    client.set(KEY.decode(), "no hash")
+    with pytest.raises(LinkLostError):
+        exchange(link, HMGET * 3, 3)
+    assert not link.is_open
+
+
+def test_what_takes_longer_than_the_client_s_limit_ends_in_a_timeout(client: Any, link: RedisLink) -> None:
+    client.client_pause(600)
+    with pytest.raises(TimeoutError):
+        exchange(link)
+    assert not link.is_open
+
+
+def test_where_nobody_listens_the_link_stays_closed() -> None:
+    with redis.Redis(port=free_port(), socket_connect_timeout=1) as client:
+        link = RedisLink(client)
+        link.connect()
+        assert not link.is_open
+
+
+def test_a_protocol_in_which_anything_may_come_is_left_to_the_client(redis_server: str) -> None:
+    host, port = redis_server.split(":")
+    with redis.Redis(host, int(port), protocol=3) as client:
+        link = RedisLink(client)
+        link.connect()
+        assert not link.is_open
+
+
+def test_closed_for_good_during_an_exchange_it_answers_it_and_is_not_opened_again(link: RedisLink) -> None:
+    async def work() -> Any:
+        answer = asyncio.create_task(link.exchange(HMGET * 1000, 1000))
+        await asyncio.sleep(0)
+        link.close()
+        assert link.is_open
+        return await answer
+
+    assert len(asyncio.run(work())) == 1000
+    assert not link.is_open
+    link.connect()
+    assert not link.is_open
+
+
+def test_closed_for_good_while_it_connects_it_lets_go_of_the_connection(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, connect = RedisLink(client), redis.Connection.connect
+
+    def connect_and_close(connection: redis.Connection) -> None:
+        connect(connection)  # type: ignore[no-untyped-call] # redis-py's
+        link.close()
+
+    monkeypatch.setattr(redis.Connection, "connect", connect_and_close)
+    link.connect()
+    assert not link.is_open
