@@ -7,9 +7,12 @@ UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.installed
+AIRFLOW := .venv-airflow
+AIRFLOW_STAMP := $(AIRFLOW)/.installed
+DAGS ?= deploy/airflow/dags
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui bench-batch bench-start bench-materialize bench-online bench-serve-start sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +35,13 @@ $(CLIENTS_STAMP): tests/protocol/requirements.lock $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python --no-deps -r tests/protocol/requirements.lock
 	@touch $@
 
+airflow-env: $(AIRFLOW_STAMP) ## make .venv-airflow with the pinned Airflow
+
+$(AIRFLOW_STAMP): deploy/airflow/requirements.lock $(STAMP)
+	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW) || { rm -rf $(AIRFLOW); exit 1; }
+	$(BIN)/uv pip install --quiet --python $(AIRFLOW)/bin/python --compile-bytecode --no-deps -r deploy/airflow/requirements.lock
+	@touch $@
+
 run: $(STAMP) ## train, materialize, score the sample request, plot, and print the result
 	$(KEDRO) run --pipelines training
 	$(KEDRO) run --pipelines materialize
@@ -43,7 +53,7 @@ test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core mus
 	$(BIN)/pytest -m 'not slow' --cov --cov-report=
 	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --fail-under=100
 
-test-slow: $(STAMP) $(CLIENTS_STAMP) ## run the slow tests
+test-slow: $(STAMP) $(CLIENTS_STAMP) $(AIRFLOW_STAMP) ## run the slow tests
 	$(BIN)/pytest -m slow
 
 lint: $(STAMP) ## check style, types, the direction of imports and the repository's own files
@@ -76,6 +86,12 @@ ui: $(STAMP) ## open the registered models in MLflow
 	DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 \
 		--backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///data/06_models/mlflow/mlflow.db}
 
+airflow-dags: $(STAMP) ## make the Airflow DAGs of the pipelines anew, from conf/*/airflow.yml
+	$(BIN)/python deploy/airflow/generate.py --target $(DAGS)
+
+airflow: $(AIRFLOW_STAMP) ## start Airflow on 127.0.0.1:8080 with the DAGs; says where to log in
+	@exec $(AIRFLOW)/bin/python deploy/airflow/start.py
+
 bench-batch: $(STAMP) ## measure extraction and scoring against their baselines (takes long, needs 4 GB of disk)
 	$(BIN)/python benchmarks/bench_batch.py
 
@@ -94,11 +110,13 @@ bench-serve-start: $(STAMP) ## measure the time until the server is ready agains
 sample: $(STAMP) ## write the committed sample data anew
 	$(BIN)/python -m driver_ranking.sample_data data/01_raw
 
-lock: $(STAMP) ## pin the newest packages that pyproject.toml admits
+lock: $(STAMP) ## pin the newest packages that pyproject.toml and the other environments' files admit
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 	$(BIN)/uv pip compile tests/protocol/requirements.in --universal --python-version 3.11 --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file tests/protocol/requirements.lock
+	$(BIN)/uv --no-config pip compile deploy/airflow/requirements.in --universal --python-version 3.11 --upgrade --quiet \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file deploy/airflow/requirements.lock
 
 clean: ## remove what runs have made, and the virtual environments
-	rm -rf $(VENV) $(CLIENTS) data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build
+	rm -rf $(VENV) $(CLIENTS) $(AIRFLOW) .airflow data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build

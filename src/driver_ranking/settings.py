@@ -33,5 +33,7 @@ DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    "config_patterns": {"airflow": ["airflow*", "airflow/**"]},
+    "merge_strategy": {"airflow": "soft"},  # an environment says only what differs
     "custom_resolvers": {"oc.env": oc.env, "dated_folder": dated_folder},
 }
