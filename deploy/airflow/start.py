@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -131,15 +131,16 @@ def doc(settings: DagSettings, where: Runner) -> str:
     lines = [f"{settings.description or 'A Kedro pipeline'}. Each task is a `kedro run` of one part of the pipeline."]
     if settings.output:
         folder, _, _ = settings.output.partition("{run_date}")
-        lines.append(f"A run leaves `{settings.output}` in [{folder}]({_link(folder, where)}).")
+        address = _address(folder, where)
+        lines.append(f"A run leaves `{settings.output}`" + (f", in [{folder}]({address})." if address else "."))
     names = ", ".join(f"`{name}`" for name in settings.parameters) or "nothing"
     lines.append(f"The date of a run is its logical date in UTC. Its configuration may set {names}.")
     return "\n\n".join(lines)
 
 
-def _link(folder: str, where: Runner) -> str:
+def _address(folder: str, where: Runner) -> str | None:
     """Return the address of a folder of the project: where it is published, else where it is on this machine."""
     published = os.environ.get(f"{PREFIX}OUTPUT_URL")
     if published:
         return f"{published.rstrip('/')}/{folder}"
-    return (where.project / folder).as_uri() if isinstance(where, VirtualEnvironment) else folder
+    return (where.project / folder).as_uri() if isinstance(where, VirtualEnvironment) else None

@@ -22,7 +22,7 @@ def run_date(logical_date: datetime | None, run_after: datetime) -> date:
     return (logical_date or run_after).astimezone(UTC).date()
 
 
-def kedro_params(date_of_run: date, configuration: Mapping[str, object] | None, accepted: Collection[str]) -> str:
+def kedro_params(date_of_run: date, configuration: object, accepted: Collection[str]) -> str:
     """Return the value of ``--params``: the date, then the configuration in its order.
 
     Strings are quoted as YAML quotes them, so that Kedro reads the same value back, of the same type.
@@ -39,7 +39,7 @@ def kedro_params(date_of_run: date, configuration: Mapping[str, object] | None, 
     if not isinstance(given, Mapping):
         message = f"The configuration of a run is an object of parameters by name, not {given!r}."
         raise ParameterError(message)
-    passed = {RUN_DATE: date_of_run.isoformat()}
+    passed: dict[str, object] = {RUN_DATE: date_of_run.isoformat()}
     for name, value in given.items():
         _check_name(name, accepted)
         _check_value(name, value)
