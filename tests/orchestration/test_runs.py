@@ -1,7 +1,8 @@
-"""Runs of the batch DAG, by `airflow dags test`: what they leave is what `kedro run` leaves."""
+"""Runs of the DAGs, by `airflow dags test`: what they leave is what `kedro run` leaves."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -67,3 +68,17 @@ def test_without_a_champion_the_task_that_needs_it_fails_and_says_so(
     assert "--nodes=predict" not in log
     assert not (project / "data/07_model_output").exists()
     assert not (project / "data/05_model_input").exists()
+
+
+def test_a_project_is_brought_up_by_the_other_dags(airflow_home: Path, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "a project")
+    trained = run_dag(airflow_home, project, "2026-06-15", pipeline="training")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert (project / "data/06_models/registered_model_version.json").is_file()
+    assert (project / "data/08_reporting/2026-06-15/evaluation_metrics.json").is_file()
+
+    first_day = ("--conf", '{"start": "2026-06-01"}')
+    materialized = run_dag(airflow_home, project, "2026-06-15", *first_day, pipeline="materialize")
+    assert materialized.returncode == 0, materialized.stdout + materialized.stderr
+    record = json.loads((project / "data/04_feature/2026-06-15/materialization.json").read_text(encoding="utf-8"))
+    assert (record["mode"], record["start"]) == ("full", "2026-06-01T00:00:00+00:00")
