@@ -5,6 +5,7 @@
         NotJSONError                    415  the body says that it is something else
         TooManyDriversError             413  more drivers in a request than the service takes
         NoRankableDriverError           422  no driver of the request has all features
+      SettingError                      500  the project's configuration lacks something
       FeatureStoreError                 500  the feature repo or a store is at fault
         StoreUnavailableError           503  the online store does not answer, or not in time
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
@@ -65,6 +66,10 @@ class NoRankableDriverError(RequestError):
     """No driver of the request has all features, so there is nothing to rank."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class SettingError(DriverRankingError):
+    """The configuration of the project lacks something."""
 
 
 class FeatureStoreError(DriverRankingError):

@@ -7,11 +7,15 @@ A registered version says itself what it needs: its signature names the features
 import json
 import os
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +75,7 @@ class RegisteredModel:
         source_uri: Where the registry says its files come from.
         feature_service: The Feast feature service that its tag names.
         feature_names: The signature's columns, in order.
-        local_path: Folder with its files on this machine.
+        local_path: Folder with its files on this machine. If they had to be fetched, it goes when this object goes.
     """
 
     name: str
@@ -183,16 +187,19 @@ class ModelRegistry:
                 f"name of the Feast feature service that offers its features."
             )
             raise ModelError(message)
-        local_path = self._fetch(found)
-        return RegisteredModel(
-            name=found.name,
-            version=str(found.version),
-            run_id=found.run_id or None,
-            source_uri=str(found.source),
-            feature_service=service,
-            feature_names=_signature_columns(local_path, f"Version {found.version} of model {found.name!r}"),
-            local_path=local_path,
-        )
+        with self._fetched(found) as (local_path, fetched):
+            model = RegisteredModel(
+                name=found.name,
+                version=str(found.version),
+                run_id=found.run_id or None,
+                source_uri=str(found.source),
+                feature_service=service,
+                feature_names=_signature_columns(local_path, f"Version {found.version} of model {found.name!r}"),
+                local_path=local_path,
+            )
+            if fetched:
+                weakref.finalize(model, _remove, fetched)
+            return model
 
     def named_version(self) -> str:
         """Return the version that this registry is pinned to, else the one that the alias names at this moment.
@@ -300,14 +307,39 @@ class ModelRegistry:
             message = f"The registry has no version {version!r} of model {name!r}. Name one that it has."
         raise ModelNotFoundError(message) from cause
 
-    def _fetch(self, found: "MlflowModelVersion") -> str:
+    @contextmanager
+    def _fetched(self, found: "MlflowModelVersion") -> "Iterator[tuple[str, str | None]]":
+        """Give the folder of a version's files, and the temporary one that they were fetched into, if they were.
+
+        What was fetched is removed if the block fails. MLflow itself would leave it behind, at each load of a server.
+        """
+        fetched = None
+        try:
+            fetched = None if self._is_local(found) else tempfile.mkdtemp(prefix="driver_ranking_model_")
+            yield self._fetch(found, fetched), fetched
+        except BaseException:
+            _remove(fetched)
+            raise
+
+    def _is_local(self, found: "MlflowModelVersion") -> bool:
+        if self.location.tracking_uri is None:
+            return True
+        uri = self._connect().get_model_version_download_uri(found.name, found.version)
+        return urlsplit(uri).scheme in {"", "file"}
+
+    def _fetch(self, found: "MlflowModelVersion", target: str | None) -> str:
         from mlflow.artifacts import download_artifacts
 
         try:
-            return str(download_artifacts(artifact_uri=f"models:/{found.name}/{found.version}"))
+            return str(download_artifacts(artifact_uri=f"models:/{found.name}/{found.version}", dst_path=target))
         except Exception as error:
             message = f"The files of version {found.version} of model {found.name!r} can't be fetched: {error}"
             raise ModelError(message) from error
+
+
+def _remove(folder: str | None) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

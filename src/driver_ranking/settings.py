@@ -5,7 +5,7 @@ from datetime import date
 
 from omegaconf.resolvers import oc
 
-from driver_ranking.errors import RequestError
+from driver_ranking.errors import RequestError, SettingError
 from driver_ranking.hooks import CheckInputs
 
 # nothing phones home; .telemetry says the same to kedro-telemetry
@@ -27,6 +27,18 @@ def dated_folder(run_date: object) -> str:
         raise RequestError(message) from error
 
 
+def required_env(name: str) -> str:
+    """Return an environment variable that the configuration can't do without.
+
+    Raises:
+        SettingError: It is not set, or empty.
+    """
+    if not os.environ.get(name):
+        message = f"The environment variable {name} is not set, and this environment of the project needs it."
+        raise SettingError(message)
+    return os.environ[name]
+
+
 HOOKS = (CheckInputs(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
 
@@ -35,5 +47,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "config_patterns": {"airflow": ["airflow*", "airflow/**"]},
     "merge_strategy": {"airflow": "soft"},  # an environment says only what differs
-    "custom_resolvers": {"oc.env": oc.env, "dated_folder": dated_folder},
+    "custom_resolvers": {"oc.env": oc.env, "dated_folder": dated_folder, "required_env": required_env},
 }

@@ -67,6 +67,26 @@ def test_another_configuration_may_be_named(repo: FeatureRepo, monkeypatch: pyte
     assert (tmp_path / "data/04_feature/elsewhere.db").is_file()
 
 
+def test_a_configuration_may_be_given_and_the_environment_has_the_last_word(
+    repo: FeatureRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = FeatureRepo(repo.path, repo.path / "feature_store_redis.yaml")
+    assert given.config_file == repo.path / "feature_store_redis.yaml"
+    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(tmp_path / "named.yaml"))
+    assert given.config_file == tmp_path / "named.yaml"
+
+
+def test_a_variable_that_a_configuration_names_must_be_set(repo: FeatureRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = FeatureRepo(repo.path, repo.path / "feature_store_redis.yaml")
+    with pytest.raises(
+        FeatureStoreError, match=r"redis\.yaml needs the environment variables REDIS_ADDRESS, REDIS_PASSW"
+    ):
+        given.open()
+    monkeypatch.setenv("REDIS_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("REDIS_PASSWORD", "")
+    assert given.open().config.online_store.connection_string == "127.0.0.1:1,password="
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [

@@ -75,6 +75,23 @@ def running_redis(folder: Path, port: int, **options: str) -> Iterator[subproces
         server.wait(timeout=10)
 
 
+@contextlib.contextmanager
+def running_mlflow(folder: Path) -> Iterator[str]:
+    """Run an MLflow server that keeps everything in a folder and hands out the artifacts itself; give its URL."""
+    port = free_port()
+    command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true"}
+    with (folder / "mlflow.log").open("wb") as log:
+        server = subprocess.Popen([*command, *stores], env=environment(**variables), stdout=log, stderr=log)
+    try:
+        _until_listening(server, port, seconds=60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
 @dataclass(frozen=True)
 class Serving:
     """A running `mlserver start`.

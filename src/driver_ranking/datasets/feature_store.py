@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
     """What the Python files of a feature repo define. Read only."""
 
-    def __init__(self, *, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Name the repo's folder."""
-        self._repo = FeatureRepo(Path(filepath))
+    def __init__(
+        self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
+        self._repo = FeatureRepo(Path(filepath), Path(config_file) if config_file else None)
         self.metadata = metadata
 
     def load(self) -> "RepoContents":
@@ -40,9 +42,11 @@ class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
 class FeatureStoreDataset(AbstractDataset["RepoContents", "FeatureStore"]):
     """A Feast feature store: saving definitions applies them, as ``feast apply`` does; loading opens the store."""
 
-    def __init__(self, *, filepath: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Name the repo's folder."""
-        self._repo = FeatureRepo(Path(filepath))
+    def __init__(
+        self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
+        self._repo = FeatureRepo(Path(filepath), Path(config_file) if config_file else None)
         self._store: FeatureStore | None = None
         self.metadata = metadata
 

@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "feature_store.yaml"
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True)
@@ -30,29 +32,34 @@ class FeatureRepo:
 
     Attributes:
         path: The folder. Relative paths in its files count from here.
+        config: Another configuration than its ``feature_store.yaml``, in an environment of the project's for example.
     """
 
     path: Path
+    config: Path | None = None
 
     def __post_init__(self) -> None:
         """Make the path absolute: reading a repo changes into its folder for a while."""
         object.__setattr__(self, "path", self.path.absolute())
+        object.__setattr__(self, "config", self.config and self.config.absolute())
 
     @property
     def config_file(self) -> Path:
         """Return the configuration in use: as for Feast's own CLI, FEAST_FS_YAML_FILE_PATH names another file."""
-        return Path(os.environ.get("FEAST_FS_YAML_FILE_PATH", self.path / CONFIG_FILE))
+        return Path(os.environ.get("FEAST_FS_YAML_FILE_PATH", self.config or self.path / CONFIG_FILE))
 
     def open(self) -> "FeatureStore":
         """Open the feature store.
 
         Raises:
-            FeatureStoreError: The configuration is not there or not valid.
+            FeatureStoreError: The configuration is not there or not valid, or names an environment variable that is not
+                set.
         """
         _import_feast()
         if not self.config_file.is_file():
             message = f"There is no feature repo at {self.path}: {self.config_file.name} is missing."
             raise FeatureStoreError(message)
+        _require_variables(self.config_file)
         from feast import FeatureStore
 
         with explained(f"The configuration {self.config_file} can't be used"):
@@ -190,6 +197,16 @@ def _import_feast() -> None:
         importlib.import_module("feast")
     finally:
         typeguard.typechecked = checked
+
+
+def _require_variables(config_file: Path) -> None:
+    """Refuse a configuration with an environment variable that is not set: Feast would take its name for its value."""
+    lines = config_file.read_text(encoding="utf-8").splitlines()
+    named = [a or b for line in lines for a, b in _VARIABLE.findall(line) if not line.lstrip().startswith("#")]
+    missing = sorted({name for name in named if name not in os.environ})
+    if missing:
+        message = f"{config_file} needs the environment variables {', '.join(missing)}: set them, if only to nothing."
+        raise FeatureStoreError(message)
 
 
 def _registry_file(store: "FeatureStore") -> Path | None:
