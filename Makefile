@@ -10,9 +10,14 @@ CLIENTS_STAMP := $(CLIENTS)/.installed
 AIRFLOW := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW)/.installed
 DAGS ?= deploy/airflow/dags
+# `docker build`, `podman build` or `buildah bud`; IMAGE_OPTIONS are for it: --build-arg BASE_IMAGE=..., --secret ...
+IMAGE ?= localhost/driver_ranking:latest
+IMAGE_BUILDER ?= docker build
+IMAGE_OPTIONS ?=
+COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image image up down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +67,8 @@ lint: $(STAMP) ## check style, types, the direction of imports and the repositor
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/repo-review .
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix-only --quiet
@@ -77,6 +84,19 @@ serve: trained ## serve the champion on 127.0.0.1: REST 8172, gRPC 8173, metrics
 
 serve-redis: trained ## likewise with a real Redis: the one at REDIS_ADDRESS, else one that is started for it
 	$(BIN)/python deploy/serve_redis.py
+
+image: ## build the image; IMAGE_BUILDER, IMAGE_OPTIONS and IMAGE may be given
+	$(IMAGE_BUILDER) $(IMAGE_OPTIONS) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+		--tag $(IMAGE) --file deploy/Dockerfile .
+
+up: deploy/.env ## start Redis, MLflow, the service, Prometheus and Grafana; deploy/.env has the passwords
+	DRIVER_RANKING_IMAGE=$(IMAGE) $(COMPOSE) --file deploy/compose.yaml up --detach
+
+down: ## end what `make up` has started; the volumes stay
+	DRIVER_RANKING_IMAGE=$(IMAGE) $(COMPOSE) --file deploy/compose.yaml down
+
+deploy/.env:
+	@echo 'deploy/.env is missing: copy deploy/.env.example to it and set the passwords.'; exit 1
 
 viz: $(STAMP) ## open the project in kedro viz
 	$(KEDRO) viz run --host 127.0.0.1
@@ -107,12 +127,17 @@ bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServe
 bench-serve-start: $(STAMP) ## measure the time until the server is ready against a bare MLServer and the imports
 	$(BIN)/python benchmarks/bench_serve_start.py
 
+bench-image: $(STAMP) ## measure the image's size and start against the bare environment's (root, buildah, debootstrap)
+	$(BIN)/python benchmarks/bench_image.py
+
 sample: $(STAMP) ## write the committed sample data anew
 	$(BIN)/python -m driver_ranking.sample_data data/01_raw
 
 lock: $(STAMP) ## pin the newest packages that pyproject.toml and the other environments' files admit
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra serving --constraint requirements.lock --universal --python-version 3.11 \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-image.lock
 	$(BIN)/uv pip compile tests/protocol/requirements.in --universal --python-version 3.11 --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file tests/protocol/requirements.lock
 	$(BIN)/uv --no-config pip compile deploy/airflow/requirements.in --universal --python-version 3.11 --upgrade --quiet \
