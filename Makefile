@@ -17,7 +17,7 @@ IMAGE_OPTIONS ?=
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image image up down sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ image: ## build the image; IMAGE_BUILDER, IMAGE_OPTIONS and IMAGE may be given
 up: deploy/.env ## start Redis, MLflow, the service, Prometheus and Grafana; deploy/.env has the passwords
 	DRIVER_RANKING_IMAGE=$(IMAGE) $(COMPOSE) --file deploy/compose.yaml up --detach
 
+task: deploy/.env ## run a command in the image beside them: RUN="kedro run --pipelines training"
+	DRIVER_RANKING_IMAGE=$(IMAGE) $(COMPOSE) --file deploy/compose.yaml run --rm task $(RUN)
+
 down: ## end what `make up` has started; the volumes stay
 	DRIVER_RANKING_IMAGE=$(IMAGE) $(COMPOSE) --file deploy/compose.yaml down
 
@@ -128,7 +131,7 @@ bench-serve-start: $(STAMP) ## measure the time until the server is ready agains
 	$(BIN)/python benchmarks/bench_serve_start.py
 
 bench-image: $(STAMP) ## measure the image's size and start against the bare environment's (root, buildah, debootstrap)
-	$(BIN)/python benchmarks/bench_image.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/bench_image.py
 
 sample: $(STAMP) ## write the committed sample data anew
 	$(BIN)/python -m driver_ranking.sample_data data/01_raw

@@ -1,8 +1,9 @@
 """Ask a server whether it is ready, as the health check of a container.
 
-``python -m driver_ranking.serving.healthcheck [URL]``: the exit code is 0 if the URL answers with success, by default the
-readiness of the service on this machine, at the port of ``MLSERVER_HTTP_PORT`` or else of the settings.json in the
-working directory. If not, it is 1, and the standard error says why. Only the standard library: it runs every few seconds.
+``python -m driver_ranking.serving.healthcheck [URL]``: the exit code is 0 if the URL answers with success, by default
+the readiness of the service on this machine, at the port of ``MLSERVER_HTTP_PORT`` or else of the settings.json in the
+working directory. If not, it is 1, and the standard error says why. It imports only the standard library, as it runs
+every few seconds.
 """
 
 import json
