@@ -189,6 +189,7 @@ def started(
 @contextlib.contextmanager
 def built_image(folder: Path) -> Iterator[Image]:
     """Build the image by the project's own `make image`, on a base made by debootstrap; it goes with the block."""
+    folder.mkdir(exist_ok=True)
     builder = _Builder(folder)
     try:
         builder.make_base()
