@@ -190,7 +190,7 @@ def started(
 def built_image(folder: Path) -> Iterator[Image]:
     """Build the image by the project's own `make image`, on a base made by debootstrap; it goes with the block."""
     folder.mkdir(exist_ok=True)
-    builder = _Builder(folder)
+    builder = _Builder(folder, _storage_driver(folder))
     try:
         builder.make_base()
         builder.make_image()
@@ -200,6 +200,7 @@ def built_image(folder: Path) -> Iterator[Image]:
         described = json.loads(builder.buildah("inspect", "--type", "image", NAME))
         yield Image(files, described["Docker"]["config"])
     finally:
+        builder.remove_containers()
         shutil.rmtree(folder)
 
 
@@ -208,14 +209,20 @@ class _Builder:
     """A buildah that keeps everything in a folder."""
 
     folder: Path
+    driver: str
 
     @property
     def _storage(self) -> list[str]:
-        return [f"--root={self.folder}/storage", f"--runroot={self.folder}/run", "--storage-driver=vfs"]
+        return [f"--root={self.folder}/storage", f"--runroot={self.folder}/run", f"--storage-driver={self.driver}"]
 
     def buildah(self, *arguments: str) -> str:
         """Run buildah and return what it prints."""
         return _output(["buildah", *self._storage, *arguments])
+
+    def remove_containers(self) -> None:
+        """Remove all containers, whose files may be mounts."""
+        self.buildah("umount", "--all")
+        self.buildah("rm", "--all")
 
     def make_base(self) -> None:
         """Make an image of Debian with Python and no more, as the Dockerfile's base."""
@@ -243,6 +250,16 @@ def _output(command: Sequence[str], cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout.strip()
+
+
+def _storage_driver(folder: Path) -> str:
+    """Return overlay if this machine can mount one in a folder; vfs works anywhere, and copies all at each step."""
+    parts = {name: folder / name for name in ("lower", "upper", "work", "merged")}
+    for part in parts.values():
+        part.mkdir()
+    options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
+    tried = ["unshare", "--mount", "mount", "-t", "overlay", "-o", options, "overlay", str(parts["merged"])]
+    return "vfs" if subprocess.run(tried, capture_output=True, check=False).returncode else "overlay"
 
 
 def _certificates() -> Path | None:
