@@ -20,9 +20,11 @@ REQUEST = "event_timestamp,driver_id,note\n2026-06-14T12:00:00Z,1001,first\n2026
 DATED = ("05_model_input", "07_model_output")
 
 
-def run_dag(home: Path, project: Path, date: str, *options: str, dags: Path = DAGS) -> subprocess.CompletedProcess[str]:
+def run_dag(
+    home: Path, project: Path, date: str, *options: str, pipeline: str = "batch", dags: Path = DAGS
+) -> subprocess.CompletedProcess[str]:
     environment = airflow_environment(home, project, dags)
-    return airflow(environment, "dags", "test", "driver_ranking_batch", date, *options)
+    return airflow(environment, "dags", "test", f"driver_ranking_{pipeline}", date, *options)
 
 
 def dated_files(project: Path, date: str) -> dict[str, str]:

@@ -45,12 +45,12 @@ def wait_for_run(client: httpx.Client, run_id: str, state: str = "success") -> d
         assert found in {"queued", "running", state}, task_instances(client, DAG, run_id)
         return bool(found == state)
 
-    until(ended, seconds=180)
+    until(ended, seconds=300)
     return task_instances(client, DAG, run_id)
 
 
 def wait_for_task(client: httpx.Client, run_id: str, task_id: str, state: str) -> None:
-    until(lambda: task_instances(client, DAG, run_id).get(task_id, {}).get("state") == state, seconds=120)
+    until(lambda: task_instances(client, DAG, run_id).get(task_id, {}).get("state") == state, seconds=240)
 
 
 def log_of(client: httpx.Client, run_id: str, task_id: str, attempt: int) -> str:
@@ -71,6 +71,10 @@ def partial_output(project: Path, date: str) -> list[Path]:
     """Return the temporary files of an output that is being written, once rows are in them."""
     folder = (project / OUTPUT.format(date)).parent
     return [path for path in folder.glob(".batch_output.parquet.*.tmp") if path.stat().st_size > 100_000]
+
+
+def digest_of(path: Path) -> str:
+    return digests(path.parent)[path.name]
 
 
 def write_large_request(path: Path) -> None:
@@ -99,7 +103,7 @@ def test_the_scheduler_runs_retries_and_goes_on_from_what_is_there(running: Runn
         # a task is killed while it writes: the last output stays, and the next try goes on from the extracted rows
         before = digests(output.parent)
         trigger(client, "killed", "2026-06-15T01:00:00Z", batch_request=str(large))
-        until(lambda: bool(partial_output(project, "2026-06-15")), seconds=120)
+        until(lambda: bool(partial_output(project, "2026-06-15")), seconds=240)
         extracted = (project / INPUT.format("2026-06-15")).stat().st_mtime_ns
         (kedro,) = kedro_of(project, "predict")
         kedro.send_signal(signal.SIGKILL)
@@ -115,6 +119,14 @@ def test_the_scheduler_runs_retries_and_goes_on_from_what_is_there(running: Runn
         assert (project / INPUT.format("2026-06-15")).stat().st_mtime_ns == extracted
         assert pq.read_metadata(output).num_rows == ROWS
 
+        # a run is stopped in Airflow: its program is ended, and the last output stays
+        kept = digest_of(output)
+        trigger(client, "stopped", "2026-06-15T02:00:00Z", batch_request=str(large))
+        until(lambda: bool(kedro_of(project, "predict")), seconds=240)
+        client.patch(f"/dags/{DAG}/dagRuns/stopped", json={"state": "failed"}).raise_for_status()
+        until(lambda: not kedro_of(project, "predict"), seconds=60)
+        assert digest_of(output) == kept
+
         # a configuration that can't be passed on fails at once
         trigger(client, "refused", None, batch_request="a,run_date=2020-01-01")
         tasks = wait_for_run(client, "refused", "failed")
@@ -123,7 +135,7 @@ def test_the_scheduler_runs_retries_and_goes_on_from_what_is_there(running: Runn
 
         # Ctrl-C ends everything, the task that runs as well
         trigger(client, "interrupted", None, batch_request=str(large))
-        until(lambda: bool(kedro_of(project, "extract_features")), seconds=120)
+        until(lambda: bool(kedro_of(project, "extract_features")), seconds=240)
     known = running.processes()
     assert {process.pid for process in kedro_of(project, "extract_features")} < {process.pid for process in known}
     running.interrupt()
