@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from support.projects import ROOT
 from support.servers import Serving, environment, free_port
@@ -93,8 +94,13 @@ def started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes
         error.add_note((folder / "server.log").read_text(encoding="utf-8"))
         raise
     finally:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
         process.wait(timeout=30)
+        for child in family:  # kedro viz leaves its server behind
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(family, timeout=10)
 
 
 def fetch(process: subprocess.Popen[bytes], url: str, seconds: float = 90) -> str:
