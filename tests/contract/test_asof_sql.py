@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from driver_ranking.feature_store.asof import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
+from driver_ranking.feature_store.asof_rows import open_engine
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ENTITIES = EntityRows("entities", ("driver_id", "event_timestamp", "request"), "event_timestamp", ("request",))
@@ -94,9 +95,21 @@ def test_the_order_of_features_is_that_of_their_positions() -> None:
 
 def test_a_ttl_beyond_all_times_is_none() -> None:
     endless = ViewJoin("f", (), "t", (Feature("a", "a"),), ("n",), ttl=timedelta.max)
-    assert "CASE" not in point_in_time_sql(EntityRows("e", ("t",), "t"), [endless])
+    assert "e.t - v0.t" not in point_in_time_sql(EntityRows("e", ("t",), "t"), [endless])
 
 
 def test_a_view_whose_rows_have_no_numbers_is_refused() -> None:
     with pytest.raises(ValueError, match="source_order is empty: name the columns that number the rows"):
         ViewJoin("f", (), "t", (), ())
+
+
+def test_entity_rows_in_memory_are_not_joined_one_by_one() -> None:
+    times = pa.array([0], pa.timestamp("us", "UTC"))
+    rows = pa.table({"k": [1], "t": times})
+    features = rows.append_column("f", pa.array([1.0])).append_column("n", pa.array([0]))
+    with open_engine({}) as engine:
+        entities = EntityRows(engine.register(rows), ("k", "t"), "t")
+        view = ViewJoin(engine.register(features), (JoinKey("k", "k"),), "t", (Feature("f", "f"),), ("n",))
+        plan = engine.execute(f"EXPLAIN {point_in_time_sql(entities, [view])}").fetchall()
+    assert "ASOF_JOIN" in plan[0][1]
+    assert "NESTED_LOOP_JOIN" not in plan[0][1]

@@ -103,8 +103,9 @@ def test_a_protocol_in_which_anything_may_come_is_left_to_the_client(redis_serve
         assert not link.is_open
 
 
-def test_closed_for_good_during_an_exchange_it_answers_it_and_is_not_opened_again(link: RedisLink) -> None:
+def test_closed_for_good_during_an_exchange_it_answers_it_and_is_not_opened_again(client: Any, link: RedisLink) -> None:
     async def work() -> Any:
+        client.client_pause(100)
         answer = asyncio.create_task(link.exchange(HMGET * 1000, 1000))
         await asyncio.sleep(0)
         link.close()

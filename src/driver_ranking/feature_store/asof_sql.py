@@ -276,7 +276,8 @@ def _valid(number: int, feature: int, view: ViewJoin) -> str:
     value = f"v{number}.f{feature}"
     ttl = view.ttl // timedelta(microseconds=1) if view.ttl else 0
     if not 0 < ttl < _ENDLESS:
-        return value
+        # DuckDB 1.5 joins an entity row without a time to the last feature row.
+        return f"CASE WHEN e.t IS NOT NULL THEN {value} END"
     # The row with the latest event time is the only one to judge: if it is too old, all are.
     return f"CASE WHEN e.t - v{number}.t <= {ttl} THEN {value} END"
 
