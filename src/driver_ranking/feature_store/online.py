@@ -6,7 +6,6 @@ views are read through ``get_online_features``, which runs their transformations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from driver_ranking.feature_store.online_sources import (
     microseconds,
     open_source,
 )
+from driver_ranking.feature_store.redis_wire import LinkLostError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
 from driver_ranking.ranking import is_fresh
 
@@ -176,20 +176,20 @@ class _ViewReader:
     width: int
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
+        asked = self._asked(driver_id)
         with _unavailable(self.online_store):
             _follow_file(self.online_store, self.store.config)
-            rows = self.source.read(self._asked(driver_id))
-        return self._features(driver_id, now, rows)
+            rows = self.source.read(asked)
+        return self._features(rows, asked == driver_id, now)
 
     async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
         loop, source = asyncio.get_running_loop(), self.source
         if not isinstance(source, RedisSource):
             return await loop.run_in_executor(thread, self.read, driver_id, now)
         if source.link.is_open:
-            from driver_ranking.feature_store.redis_link import LinkLostError
-
-            with contextlib.suppress(LinkLostError), _unavailable(self.online_store, but=LinkLostError):
-                return self._features(driver_id, now, await source.read_in_loop(self._asked(driver_id)))
+            asked = self._asked(driver_id)
+            with _unavailable(self.online_store), contextlib.suppress(LinkLostError):
+                return self._features(await source.read_in_loop(asked), asked == driver_id, now)
         return await loop.run_in_executor(thread, self._read_and_connect, source, driver_id, now)
 
     def _read_and_connect(self, source: RedisSource, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
@@ -201,18 +201,15 @@ class _ViewReader:
         if isinstance(self.source, RedisSource):
             self.source.link.close()
 
-    @functools.cached_property
-    def _small(self) -> bool:
-        return any(view.value_field == "int32_val" for view in self.views)
-
     def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ids that the views' keys can have."""
-        return np.clip(driver_id, _INT32.min, _INT32.max) if self._small else driver_id
+        small = any(view.value_field == "int32_val" for view in self.views)
+        return np.clip(driver_id, _INT32.min, _INT32.max) if small else driver_id
 
-    def _features(self, driver_id: NDArray[np.int64], now: int, rows: list[ViewRows]) -> OnlineFeatures:
-        values = np.empty((len(driver_id), self.width))
-        oldest = np.full(len(driver_id), _UNREAD)
-        known = self._asked(driver_id) == driver_id
+    def _features(self, rows: list[ViewRows], known: NDArray[np.bool_], now: int) -> OnlineFeatures:
+        """Apply the views' ttl; ``known`` says which drivers have an id that the keys can have."""
+        values = np.empty((len(known), self.width))
+        oldest = np.full(len(known), _UNREAD)
         for view, found in zip(self.views, rows, strict=True):
             usable = is_fresh(found.times, np.int64(now), view.ttl) & known
             if not usable.all():
@@ -312,12 +309,10 @@ def _fresh_rows_store(inner: "OnlineStore") -> Any:  # noqa: ANN401 - its class 
 
 
 @contextlib.contextmanager
-def _unavailable(online_store: object, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Turn whatever a store raises, but one kind, into an error that says so."""
+def _unavailable(online_store: object) -> Iterator[None]:
+    """Turn whatever a store raises into an error that says so."""
     try:
         yield
-    except but:
-        raise
     except Exception as error:
         name = type(online_store).__name__.removesuffix("OnlineStore") or "online"
         message = f"The {name} online store can't be read: {str(error) or type(error).__name__}"

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import hiredis
 
+from driver_ranking.feature_store.redis_wire import LinkLostError
+
 if TYPE_CHECKING:
     import socket
 
 _CHUNK = 1 << 16  # bytes that are received at once
 _RESP2 = 2  # the protocol in which nothing comes that was not asked for
-
-
-class LinkLostError(Exception):
-    """The connection gave no replies, or a reply that is an error."""
 
 
 class RedisLink:

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class LinkLostError(Exception):
+    """The connection gave no replies, or a reply that is an error."""
+
+
 @contextmanager
 def redis_connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is an optional dependency of Feast
     """A connection of the client's pool; dropped if anything fails, as replies may be left in it."""
