@@ -15,6 +15,7 @@
         ModelSignatureError             500  the model has no usable signature
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
+      SparkError                        500  Spark can't be started, or failed
       NotReadyError                     503  no model is loaded yet
       OverloadedError                   503  more requests wait than the service keeps
 
@@ -140,6 +141,12 @@ class ModelRefusedError(ModelError):
     def public_message(self) -> str:
         """Return the reason."""
         return self.reason
+
+
+class SparkError(DriverRankingError):
+    """Spark can't be started, or a job on it failed."""
+
+    summary = "Spark can't be used. The log says why."
 
 
 class NotReadyError(DriverRankingError):

@@ -2,12 +2,15 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from kedro.config import MissingConfigException
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from driver_ranking.pipelines.batch.nodes import check_request
 from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST
+from driver_ranking.spark import configure
 
 _BATCH_INPUTS = {"batch_request", "champion_model", "feature_definitions"}
 
@@ -19,6 +22,23 @@ class ChecksItself(Protocol):
     def check(self) -> None:
         """Raise an error if it is not."""
         ...
+
+
+class ConfigureSpark:
+    """Hands ``spark.yml`` of the environment over, where there is one; Spark starts when a dataset needs it."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Take the settings, and refuse what can't work before the catalog is made.
+
+        Raises:
+            SparkError: The extra is not installed, or a setting is not known.
+        """
+        try:
+            settings = context.config_loader["spark"]
+        except MissingConfigException:
+            return
+        configure(settings)
 
 
 class CheckInputs:

@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -216,11 +216,7 @@ class ModelRegistry:
         Raises:
             ModelError: Its files can't be loaded.
         """
-        try:
-            return Predictor(model, _prediction_function(model))
-        except Exception as error:
-            message = f"The {model.label} can't be loaded: {error}"
-            raise ModelError(message) from error
+        return load_predictor(model, model.local_path)
 
     def log(self, trained: TrainedModel) -> str:
         """Log a trained model as a run of the experiment and return the URI of the logged model.
@@ -340,6 +336,19 @@ class ModelRegistry:
 def _remove(folder: str | None) -> None:
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_predictor(model: RegisteredModel, folder: str) -> Predictor:
+    """Load a resolved model from its files or a copy of them.
+
+    Raises:
+        ModelError: They can't be loaded.
+    """
+    try:
+        return Predictor(model, _prediction_function(replace(model, local_path=folder)))
+    except Exception as error:
+        message = f"The {model.label} can't be loaded: {error}"
+        raise ModelError(message) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from datetime import date
 from omegaconf.resolvers import oc
 
 from driver_ranking.errors import RequestError, SettingError
-from driver_ranking.hooks import CheckInputs
+from driver_ranking.hooks import CheckInputs, ConfigureSpark
 
 # nothing phones home; .telemetry says the same to kedro-telemetry
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -39,13 +39,13 @@ def required_env(name: str) -> str:
     return os.environ[name]
 
 
-HOOKS = (CheckInputs(),)
+HOOKS = (ConfigureSpark(), CheckInputs())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    "config_patterns": {"airflow": ["airflow*", "airflow/**"]},
+    "config_patterns": {"airflow": ["airflow*", "airflow/**"], "spark": ["spark*", "spark*/**"]},
     "merge_strategy": {"airflow": "soft"},  # an environment says only what differs
     "custom_resolvers": {"oc.env": oc.env, "dated_folder": dated_folder, "required_env": required_env},
 }

@@ -54,9 +54,14 @@ class EntityRows:
     columns: tuple[str, ...]
     row_count: int
 
+    @property
+    def rows(self) -> str:
+        """Return what an offline store takes."""
+        return self.sql
+
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """How one required column is read from its raw type, and when a value of it is at fault."""
 
     column: str
@@ -76,36 +81,59 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _time_rule(column: str, sql_type: str) -> _Rule | None:
+def _time_rule(column: str, sql_type: str) -> Rule | None:
     name, kind = quote_name(column), "a time such as 2026-06-15T08:00:00+02:00"
     if sql_type == "VARCHAR":
         value = f"TRY_CAST(trim({name}) AS TIMESTAMPTZ)"
         fault = f"({value} IS NULL OR NOT regexp_full_match({name}, {quote_text(_TIME_PATTERN)}))"
-        return _Rule(column, kind, value, fault, f"regexp_full_match({name}, {quote_text(_NAIVE_PATTERN)})")
+        return Rule(column, kind, value, fault, f"regexp_full_match({name}, {quote_text(_NAIVE_PATTERN)})")
     if sql_type == "TIMESTAMP WITH TIME ZONE":
-        return _Rule(column, kind, name, f"{name} IS NULL")
+        return Rule(column, kind, name, f"{name} IS NULL")
     if sql_type == "DATE" or sql_type.startswith("TIMESTAMP"):
-        return _Rule(column, kind, f"CAST(CAST({name} AS TIMESTAMP) AS TIMESTAMPTZ)", f"{name} IS NULL", "true")
+        return Rule(column, kind, f"CAST(CAST({name} AS TIMESTAMP) AS TIMESTAMPTZ)", f"{name} IS NULL", "true")
     return None
 
 
-def _key_rule(column: str, sql_type: str) -> _Rule | None:
+def _key_rule(column: str, sql_type: str) -> Rule | None:
     name, kind = quote_name(column), "an integer"
     value = f"TRY_CAST({name} AS BIGINT)"
     if sql_type == "VARCHAR":
         pattern = quote_text(_INTEGER_PATTERN)
-        return _Rule(column, kind, value, f"({value} IS NULL OR NOT regexp_full_match({name}, {pattern}))")
-    return _Rule(column, kind, value, f"{value} IS NULL") if sql_type in _INTEGER_TYPES else None
+        return Rule(column, kind, value, f"({value} IS NULL OR NOT regexp_full_match({name}, {pattern}))")
+    return Rule(column, kind, value, f"{value} IS NULL") if sql_type in _INTEGER_TYPES else None
 
 
-def _number_rule(column: str, sql_type: str) -> _Rule | None:
+def _number_rule(column: str, sql_type: str) -> Rule | None:
     value = f"TRY_CAST({quote_name(column)} AS DOUBLE)"
     fault = f"({value} IS NULL OR NOT isfinite({value}))"
-    return _Rule(column, "a number", value, fault) if sql_type in {"VARCHAR", *_NUMBER_TYPES} else None
+    return Rule(column, "a number", value, fault) if sql_type in {"VARCHAR", *_NUMBER_TYPES} else None
 
 
-class _Source:
+class RequestSource:
+    """Rows that the rules are worked out for.
+
+    Attributes:
+        filepath: Where they come from, as the user wrote it.
+        is_parquet: Whether columns have types; those of CSV and TSV are text.
+        scan: The rows in DuckDB.
+        types: The raw types of the columns.
+    """
+
+    filepath: str
+    is_parquet: bool
+    scan: str
+    types: dict[str, str]
+
+    def fail(self, fault: str) -> NoReturn:
+        """Refuse the rows."""
+        message = f"{self.filepath}: {fault} Nothing was written."
+        raise RequestError(message)
+
+
+class FileSource(RequestSource):
     """One file of entity rows, opened: its scan in SQL and the raw types of its columns."""
+
+    separator = ","
 
     def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.filepath = filepath
@@ -116,11 +144,8 @@ class _Source:
         self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
         self.types = self._describe()
 
-    def fail(self, fault: str) -> NoReturn:
-        message = f"{self.filepath}: {fault} Nothing was written."
-        raise RequestError(message)
-
     def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement, or refuse the file with DuckDB's reason."""
         try:
             return self._connection.execute(sql).fetchall()
         except duckdb.Error as error:
@@ -155,13 +180,13 @@ class _Source:
 
     def _text_scan(self) -> str:
         header = self._header_line()
-        separator = self._separator(header)
-        names = next(csv.reader([header], delimiter=separator))
+        self.separator = self._separator(header)
+        names = next(csv.reader([header], delimiter=self.separator))
         if len(set(names)) < len(names) or "" in names:
             self.fail(f"the header has a column without a name or one twice: {_listed(names)}.")
         columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
         return (
-            f"read_csv({self._sql_path}, delim={quote_text(separator)}, header=true, auto_detect=false, "
+            f"read_csv({self._sql_path}, delim={quote_text(self.separator)}, header=true, auto_detect=false, "
             f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
         )
 
@@ -188,7 +213,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _rules(source: _Source, timestamp_column: str, key_columns: list[str], number_columns: list[str]) -> list[_Rule]:
+def rules_of(
+    source: RequestSource, timestamp_column: str, key_columns: list[str], number_columns: list[str]
+) -> list[Rule]:
+    """Return how the required columns are read from their raw types, or refuse the rows."""
     makers = {timestamp_column: _time_rule}
     makers |= dict.fromkeys(key_columns, _key_rule) | dict.fromkeys(number_columns, _number_rule)
     missing = [column for column in makers if column not in source.types]
@@ -204,7 +232,7 @@ def _rules(source: _Source, timestamp_column: str, key_columns: list[str], numbe
     return rules
 
 
-def _check_lines(source: _Source) -> None:
+def _check_lines(source: FileSource) -> None:
     """Refuse lines that have too few or too many columns; a scan has put them aside."""
     if source.is_parquet:
         return
@@ -214,23 +242,33 @@ def _check_lines(source: _Source) -> None:
         source.fail("lines that don't fit the header:\n  " + "\n  ".join(faults) + "\n")
 
 
-def _check_values(source: _Source, rules: list[_Rule]) -> int:
+def _check_values(source: FileSource, rules: list[Rule]) -> int:
     """Return the number of rows, or refuse the file and name the first rows at fault."""
-    counts = ", ".join(f"count(*) FILTER ({rule.fault}), count(*) FILTER ({rule.naive})" for rule in rules)
-    (row,) = source.query(f"SELECT count(*), {counts} FROM {source.lenient_scan}")
+    (row,) = source.query(f"SELECT {counts_of(rules)} FROM {source.lenient_scan}")
     _check_lines(source)
-    row_count, faulty, naive = int(row[0]), sum(row[1::2]), sum(row[2::2])
+    if sum(row[1::2]):
+        _refuse_values(source, rules, sum(row[1::2]))
+    return row_count_of(source, list(row))
+
+
+def counts_of(rules: list[Rule]) -> str:
+    """Return SQL expressions that count the rows, and for each rule the values at fault and the naive times."""
+    counts = (f"count(*) FILTER ({rule.fault}), count(*) FILTER ({rule.naive})" for rule in rules)
+    return ", ".join(["count(*)", *counts])
+
+
+def row_count_of(source: RequestSource, counts: list[int]) -> int:
+    """Return the number of rows that were counted, or refuse them if there are none."""
+    row_count, naive = int(counts[0]), sum(counts[2::2])
     if row_count == 0:
         source.fail("the file has no rows.")
-    if faulty:
-        _refuse_values(source, rules, faulty)
     if naive:
         message = "%s: %d of %d event times have no time zone and are taken as UTC."
         logger.warning(message, source.filepath, naive, row_count)
     return row_count
 
 
-def _refuse_values(source: _Source, rules: list[_Rule], faulty: int) -> NoReturn:
+def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoReturn:
     names = ", ".join(quote_name(rule.column) for rule in rules)
     flags = ", ".join(f"{rule.fault} AS f{index}" for index, rule in enumerate(rules))
     any_fault = " OR ".join(f"f{index}" for index in range(len(rules)))
@@ -252,14 +290,16 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
-def _select(source: _Source, rules: list[_Rule]) -> str:
+def select_typed(source: RequestSource, rules: list[Rule]) -> str:
+    """Return the query of the rows as the rules read them."""
     typed = {rule.column: f"{rule.value} AS {quote_name(rule.column)}" for rule in rules}
     columns = ", ".join(typed.get(column, quote_name(column)) for column in source.types)
     return f"SELECT {columns} FROM {source.scan}"
 
 
 @contextmanager
-def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
+def connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB connection with the time zone UTC."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
@@ -320,17 +360,17 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
     def preview(self, rows: int = 5) -> TablePreview:
         """Return the first rows, for kedro viz."""
         sql = self.load().sql
-        with _connected() as connection:
+        with connected() as connection:
             if "://" in self._filepath:
                 connection.register_filesystem(fsspec.core.url_to_fs(self._filepath)[0])
             return table_preview(connection.execute(f"{sql} LIMIT {int(rows)}").to_arrow_table())
 
     def _check(self) -> EntityRows:
-        with _connected() as connection:
-            source = _Source(self._filepath, connection)
-            rules = _rules(source, self._timestamp_column, self._key_columns, self._number_columns)
+        with connected() as connection:
+            source = FileSource(self._filepath, connection)
+            rules = rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
             row_count = _check_values(source, rules)
-            return EntityRows(self._filepath, _select(source, rules), tuple(source.types), row_count)
+            return EntityRows(self._filepath, select_typed(source, rules), tuple(source.types), row_count)
 
     def _exists(self) -> bool:
         file_system, path = fsspec.core.url_to_fs(self._filepath)

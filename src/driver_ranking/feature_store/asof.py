@@ -199,10 +199,9 @@ def _request(view: FeatureView, features: tuple[Feature, ...]) -> _ViewRequest:
     return _ViewRequest(_used_name(view), source, keys, features, view.ttl)
 
 
-def _view_join(engine: Engine, request: _ViewRequest, repo_path: Path | None) -> tuple[ViewJoin, Relation]:
+def _view_join(engine: Engine, request: _ViewRequest, relation: Relation) -> tuple[ViewJoin, Relation]:
     """Look up what is asked in the source: its columns have the names from before the field mapping."""
     source = request.source
-    relation = _source_relation(engine, source, repo_path)
     original = {new: old for old, new in source.field_mapping.items() if old in relation.columns}
     keys = tuple(JoinKey(original.get(key.source, key.source), key.entity) for key in request.keys)
     features = tuple(replace(item, source=original.get(item.source, item.source)) for item in request.features)
@@ -266,7 +265,14 @@ class _Retrieval:
     filter_by_created: bool
 
     def sql(self, engine: Engine, *, in_order: bool) -> str:
-        joins = [_view_join(engine, request, self.repo_path) for request in self.views]
+        rows, event_time, joins = self.checked(engine, in_order=in_order)
+        order = rows.order if in_order else ()
+        entity_rows = EntityRows(rows.sql, tuple(rows.columns), event_time, order)
+        return point_in_time_sql(entity_rows, joins, filter_by_created=self.filter_by_created)
+
+    def checked(self, engine: Engine, *, in_order: bool) -> tuple[Relation, str, list[ViewJoin]]:
+        """Return the entity rows, their event time, and the joins, if all of it fits together."""
+        joins = [_view_join(engine, request, self._source_rows(engine, request.source)) for request in self.views]
         rows, event_time = self._entity_rows(engine, [join for join, _ in joins], in_order=in_order)
         for request, (join, source) in zip(self.views, joins, strict=True):
             rows.require((key.entity for key in join.keys), f"which feature view '{request.name}' joins on")
@@ -276,9 +282,13 @@ class _Retrieval:
         require_distinct(
             [*rows.columns, *outputs, *self.added], "the result (full_feature_names=True tells views apart)"
         )
-        order = rows.order if in_order else ()
-        entity_rows = EntityRows(rows.sql, tuple(rows.columns), event_time, order)
-        return point_in_time_sql(entity_rows, [join for join, _ in joins], filter_by_created=self.filter_by_created)
+        return rows, event_time, [join for join, _ in joins]
+
+    def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
+        return _source_relation(engine, source, self.repo_path)
+
+    def _given_rows(self, engine: Engine, *, in_order: bool) -> Relation:
+        return entity_relation(engine, self.entities, in_order=in_order)
 
     def _entity_rows(
         self, engine: Engine, joins: Sequence[ViewJoin] | None = None, *, in_order: bool = False
@@ -286,12 +296,12 @@ class _Retrieval:
         if isinstance(self.entities, TimeRange):
             rows = _seen_entities(engine, self.entities, joins or self._joins(engine))
         else:
-            rows = entity_relation(engine, self.entities, in_order=in_order)
+            rows = self._given_rows(engine, in_order=in_order)
         event_time = event_time_column(rows)
         return with_instants(engine, rows, [event_time]), event_time
 
     def _joins(self, engine: Engine) -> list[ViewJoin]:
-        return [_view_join(engine, request, self.repo_path)[0] for request in self.views]
+        return [_view_join(engine, request, self._source_rows(engine, request.source))[0] for request in self.views]
 
     def facts(self, engine: Engine) -> tuple[list[str], datetime | None, datetime | None]:
         """Return the entity rows' columns but the event time, and their first and last event time, in UTC."""
@@ -474,7 +484,7 @@ class AsofRetrievalJob(RetrievalJob):
         """Add the on-demand features batch by batch; the first batch with rows decides on the types of all."""
         first = next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))
         table = self._with_on_demand(first)
-        schema = self._settled(table.schema)
+        schema = _settled(self, table.schema)
         yield pa.RecordBatch.from_pylist([], schema=schema)
         yield from table.cast(schema).to_batches()
         for batch in reader:
@@ -482,21 +492,6 @@ class AsofRetrievalJob(RetrievalJob):
 
     def _with_on_demand(self, batch: pa.RecordBatch) -> pa.Table:
         return _BatchJob(self, batch).to_arrow()
-
-    def _settled(self, schema: pa.Schema) -> pa.Schema:
-        """Give columns that are null throughout a batch the type that their on-demand feature view declares."""
-        declared = {
-            f"{_used_name(view)}__{feature.name}" if self.full_feature_names else feature.name: feature
-            for view in self.on_demand_feature_views
-            for feature in view.features
-        }
-        fields = [
-            item.with_type(feast_value_type_to_pa(declared[item.name].dtype.to_value_type()))
-            if pa.types.is_null(item.type) and item.name in declared
-            else item
-            for item in schema
-        ]
-        return pa.schema(fields)
 
     def _copy(self, partial: Path, metadata: dict[str, str]) -> int:
         pairs = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in metadata.items())
@@ -527,10 +522,37 @@ class AsofRetrievalJob(RetrievalJob):
             shutil.rmtree(old, ignore_errors=True)
 
 
+class _OnDemand(Protocol):
+    """What Feast's own code needs to know of a job to compute on-demand features."""
+
+    @property
+    def full_feature_names(self) -> bool: ...
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]: ...
+    @property
+    def metadata(self) -> RetrievalMetadata | None: ...
+
+
+def _settled(job: _OnDemand, schema: pa.Schema) -> pa.Schema:
+    """Give columns that are null throughout a batch the type that their on-demand feature view declares."""
+    declared = {
+        f"{_used_name(view)}__{feature.name}" if job.full_feature_names else feature.name: feature
+        for view in job.on_demand_feature_views
+        for feature in view.features
+    }
+    fields = [
+        item.with_type(feast_value_type_to_pa(declared[item.name].dtype.to_value_type()))
+        if pa.types.is_null(item.type) and item.name in declared
+        else item
+        for item in schema
+    ]
+    return pa.schema(fields)
+
+
 class _BatchJob(RetrievalJob):
     """One batch of a job's rows, for Feast's own code to compute the on-demand features of."""
 
-    def __init__(self, job: AsofRetrievalJob, batch: pa.RecordBatch) -> None:
+    def __init__(self, job: _OnDemand, batch: pa.RecordBatch) -> None:
         self._job = job
         self._batch = batch
 
@@ -594,6 +616,7 @@ class AsofOfflineStore(OfflineStore):
     """Feast's interface to the join; see the module for how to plug it in."""
 
     supports_filter_by_created_timestamp = True
+    takes_duckdb_sql = True  # as entity rows
 
     @staticmethod
     def get_historical_features(  # noqa: PLR0913, PLR0917  # Feast's signature

@@ -93,9 +93,9 @@ class Engine:
         self.execute("SET preserve_insertion_order = true")
         return self.relation(f"(SELECT *, row_number() OVER () AS {quoted(_ROW)} FROM {sql})", what, (_ROW,))
 
-    def register(self, data: object) -> str:
-        """Let DuckDB read an Arrow table or data set in place; return its name in SQL."""
-        name = f"asof_{uuid.uuid4().hex}"
+    def register(self, data: object, name: str | None = None) -> str:
+        """Let DuckDB read an Arrow table or data set in place, by a name or a made-up one; return its name in SQL."""
+        name = name or f"asof_{uuid.uuid4().hex}"
         self._connection.register(name, data)
         return quoted(name)
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driver_ranking.errors import RequestError
+from driver_ranking.errors import FeatureStoreError, RequestError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.infra.offline_stores.offline_store import RetrievalJob
+    from pyspark.sql import DataFrame
+
+    from driver_ranking.feature_store.spark_folder import ParquetFolder
 
 FEATURES_KEY = "driver_ranking.features"
 FEATURE_SERVICE_KEY = "driver_ranking.feature_service"
@@ -28,10 +31,12 @@ class ExtractedFeatures:
     Attributes:
         job: Feast's retrieval job.
         metadata: What is written into the Parquet file's footer.
+        row_count: How many entity rows there are, where that is known.
     """
 
     job: "RetrievalJob"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    row_count: int | None = None
 
     def write_parquet(self, path: str) -> int:
         """Run the job, write its rows in the entity rows' order, and return their number.
@@ -44,6 +49,33 @@ class ExtractedFeatures:
         with explained("The features can't be extracted"):
             return self._write(path)
 
+    def write_folder(self, folder: "ParquetFolder") -> None:
+        """Run the job on Spark, which writes its rows, in no order, as the files of a folder.
+
+        Raises:
+            FeatureStoreError: The offline store fails, or gives another number of rows than there are entity rows.
+        """
+        from driver_ranking import spark
+
+        if not hasattr(self.job, "to_spark_df"):
+            message = (
+                "The rows of this dataset are on Spark, the offline store is not. Name a feature_store.yaml whose "
+                "offline_store is driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore."
+            )
+            raise FeatureStoreError(message)
+        with spark.explained("The features can't be extracted"):
+            try:
+                folder.replace(self.job.to_spark_df(), self.metadata, self._require_all)
+            except ValueError as error:
+                message = f"The features can't be extracted: {error}"
+                raise FeatureStoreError(message) from error
+
+    def _require_all(self, written: "DataFrame") -> None:
+        count = written.count()
+        if self.row_count not in {None, count}:
+            message = f"Spark read {count} entity rows of {self.row_count}. Are there line breaks within quotes?"
+            raise RequestError(message)
+
     def _write(self, path: str) -> int:
         job: Any = self.job
         if hasattr(job, "write_parquet"):
@@ -54,38 +86,39 @@ class ExtractedFeatures:
         return int(table.num_rows)
 
 
-def point_in_time_features(
+def point_in_time_features(  # noqa: PLR0913, PLR0917 - what an extraction is made of
     store: "FeatureStore",
     features: ServiceFeatures,
-    entity_rows_sql: str,
+    entity_rows: Any,  # noqa: ANN401 - a query, or a frame of an engine
     entity_columns: tuple[str, ...],
     metadata: Mapping[str, str],
+    row_count: int | None = None,
 ) -> ExtractedFeatures:
     """Return the features of entity rows as they were known at each row's event time.
 
     Args:
         store: The applied feature store.
         features: Which features, named how.
-        entity_rows_sql: DuckDB query of the entity rows, with ``event_timestamp`` as TIMESTAMPTZ.
-        entity_columns: The columns that the query gives.
+        entity_rows: DuckDB query of the entity rows, with ``event_timestamp`` as TIMESTAMPTZ; for an offline store on
+            Spark, a Spark DataFrame.
+        entity_columns: The columns that they have.
         metadata: More to write into the footer of the Parquet file, beside the service and the feature columns.
+        row_count: How many entity rows there are, where that is known.
 
     Raises:
         RequestError: A column of the entity rows has the name of a feature.
         FeatureStoreError: The offline store refuses the request.
     """
     refuse_columns(entity_columns, features.columns, "a feature")
-    from driver_ranking.feature_store.asof import AsofOfflineStore
-
     with explained("The features can't be extracted"):
-        entity_rows: Any = entity_rows_sql
-        if not isinstance(store._get_provider().offline_store, AsofOfflineStore):  # noqa: SLF001 - Feast has no other way
-            entity_rows = _numbered_frame(entity_rows_sql)
+        offline_store = store._get_provider().offline_store  # noqa: SLF001 - Feast has no other way
+        if isinstance(entity_rows, str) and not getattr(offline_store, "takes_duckdb_sql", False):
+            entity_rows = _numbered_frame(entity_rows)
         job = store.get_historical_features(
             entity_df=entity_rows, features=features.service, full_feature_names=features.full_names
         )
     described = {FEATURES_KEY: json.dumps(features.columns), FEATURE_SERVICE_KEY: features.service.name}
-    return ExtractedFeatures(job, {**described, **metadata})
+    return ExtractedFeatures(job, {**described, **metadata}, row_count)
 
 
 def feature_columns(schema: pa.Schema) -> tuple[str, ...]:

@@ -2,19 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from driver_ranking.errors import MissingFeatureError
 from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
+from driver_ranking.scoring import SCORE_FIELDS, BatchScorer, MapsBatches, WrittenRows, feature_matrix, with_scores
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -29,11 +28,6 @@ logger = logging.getLogger(__name__)
 MODEL_VERSION_KEY = "driver_ranking.model_version"
 
 _ROWS_PER_BATCH = 131_072
-_SCORE_FIELDS = (
-    pa.field("score", pa.float64()),
-    pa.field("status", pa.string(), nullable=False),
-    pa.field("model_version", pa.string(), nullable=False),
-)
 
 
 def check_request(
@@ -50,7 +44,7 @@ def check_request(
     from driver_ranking.feature_store.repo import features_for, find_defined_service
 
     model = champion_model.resolve()
-    refuse_columns(batch_request.columns, tuple(column.name for column in _SCORE_FIELDS), "an output column")
+    refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
         refuse_columns(batch_request.columns, features_for(service, model.feature_names).columns, "a feature")
@@ -79,24 +73,26 @@ def extract_features(
     from driver_ranking.feature_store.repo import features_for, find_service
 
     model = champion_model.resolve()
-    refuse_columns(batch_request.columns, tuple(column.name for column in _SCORE_FIELDS), "an output column")
+    refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     features = features_for(find_service(feature_store, model.feature_service), model.feature_names)
     logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), batch_request.row_count)
     version = {MODEL_VERSION_KEY: model.version}
-    return point_in_time_features(feature_store, features, batch_request.sql, batch_request.columns, version)
+    rows, columns = batch_request.rows, batch_request.columns
+    return point_in_time_features(feature_store, features, rows, columns, version, batch_request.row_count)
 
 
-def predict(batch_input: ds.Dataset, champion_model: "ModelRegistry", best_rows_logged: int) -> pa.RecordBatchReader:
+def predict(batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistry", best_rows_logged: int) -> object:
     """Score extracted features, record batch by record batch.
 
     Args:
-        batch_input: The rows of the request with their features.
+        batch_input: The rows of the request with their features: a data set that is read here, or rows that take the
+            scoring to where they are.
         champion_model: The registry of the model; the version is the one that the features were extracted for.
         best_rows_logged: How many of the best rows the log names at the end.
 
     Returns:
-        A reader of the same rows in the same order, with ``score`` (null where excluded), ``status`` and
-        ``model_version``.
+        The same rows with ``score`` (null where excluded), ``status`` and ``model_version``: a reader of them in their
+        order, or what rows that are elsewhere give.
 
     Raises:
         RequestError: The rows were not extracted by this pipeline.
@@ -108,9 +104,22 @@ def predict(batch_input: ds.Dataset, champion_model: "ModelRegistry", best_rows_
     extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
     _require_columns(batch_input.schema, model)
+    if isinstance(batch_input, MapsBatches):
+        return batch_input.map_batches(BatchScorer(model), SCORE_FIELDS, _reporting(model, best_rows_logged))
     predictor = champion_model.load(model)
-    schema = pa.schema([*batch_input.schema, *_SCORE_FIELDS])
+    schema = pa.schema([*batch_input.schema, *SCORE_FIELDS])
     return pa.RecordBatchReader.from_batches(schema, _score_batches(batch_input, predictor, best_rows_logged))
+
+
+def _reporting(model: "RegisteredModel", best_rows_logged: int) -> Callable[[WrittenRows], None]:
+    """Return what logs the summary of rows that were scored elsewhere."""
+
+    def report(written: WrittenRows) -> None:
+        statuses = Counter(written.counts("status"))
+        best = written.best("score", best_rows_logged)
+        _Summary(best_rows_logged, statuses.total(), statuses, best).log(model)
+
+    return report
 
 
 def _require_columns(schema: pa.Schema, model: "RegisteredModel") -> None:
@@ -132,32 +141,13 @@ def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_lo
     scanner = batch_input.scanner(batch_size=_ROWS_PER_BATCH, fragment_scan_options=as_it_goes, **reading)
     with tqdm(total=batch_input.count_rows(), desc="predict", unit="row", unit_scale=True, disable=None) as progress:
         for batch in scanner.to_batches():
-            features = _feature_matrix(batch, predictor.model.feature_names)
+            features = feature_matrix(batch, predictor.model.feature_names)
             rows = score_rows(features, predictor.predict, first_row=summary.row_count)
-            scored = _with_scores(batch, rows, predictor.model.version)
+            scored = with_scores(batch, rows, predictor.model.version)
             summary.add(scored, rows)
             progress.update(batch.num_rows)
             yield scored
     summary.log(predictor.model)
-
-
-def _feature_matrix(batch: pa.RecordBatch, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return feature columns as float64 ``[n, k]``, NaN for null."""
-    matrix = np.empty((batch.num_rows, len(names)), dtype=np.float64)
-    for index, name in enumerate(names):
-        column = batch.column(name)
-        matrix[:, index] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
-    return matrix
-
-
-def _with_scores(batch: pa.RecordBatch, rows: ScoredRows, model_version: str) -> pa.RecordBatch:
-    scored = pa.array(rows.scored)
-    columns = [
-        pa.array(rows.score, mask=~rows.scored),
-        pc.if_else(scored, Status.OK.value, Status.MISSING_FEATURES.value),
-        pa.repeat(model_version, batch.num_rows),
-    ]
-    return pa.record_batch([*batch.columns, *columns], schema=pa.schema([*batch.schema, *_SCORE_FIELDS]))
 
 
 @dataclass

@@ -1,0 +1,303 @@
+"""Kedro datasets whose rows stay on Spark: a request, and folders of Parquet files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import duckdb
+import pyarrow as pa
+from kedro.io import DatasetError
+from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
+
+from driver_ranking import spark
+from driver_ranking.datasets import entity_rows as local
+from driver_ranking.datasets.spark_workers import mapper, packed, selector
+from driver_ranking.errors import SparkError
+from driver_ranking.feature_store.asof_spark import arrow_schema, column, read_parquet
+from driver_ranking.feature_store.spark_folder import ParquetFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame
+
+    from driver_ranking.scoring import BatchScorer, WrittenRows
+
+_REQUEST = "the request"
+_SHOWN = 5
+
+
+@runtime_checkable
+class WritesFolder(Protocol):
+    """What can write itself as a Parquet folder."""
+
+    def write_folder(self, folder: ParquetFolder) -> None:
+        """Write all rows and put them in the place of the last ones."""
+        ...
+
+
+# ---- Parquet folders -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SparkRows:
+    """The rows of a folder, on Spark.
+
+    Attributes:
+        frame: The rows.
+        schema: Their columns, with what was recorded of the rows.
+    """
+
+    frame: DataFrame
+    schema: pa.Schema
+
+    def map_batches(
+        self, mapping: BatchScorer, added: tuple[pa.Field, ...], report: Callable[[WrittenRows], None]
+    ) -> MappedRows:
+        """Return the rows with columns added, to be computed when they are written."""
+        return MappedRows(self, mapping, added, report)
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    """Rows that get columns on Spark's workers, not computed yet.
+
+    Attributes:
+        rows: The rows.
+        mapping: What computes the columns.
+        added: The columns.
+        report: Is told the rows when they are written, before they take the place of the last ones.
+    """
+
+    rows: SparkRows
+    mapping: BatchScorer
+    added: tuple[pa.Field, ...]
+    report: Callable[[WrittenRows], None]
+
+    def write_folder(self, folder: ParquetFolder) -> None:
+        """Compute and write the rows.
+
+        Raises:
+            ModelError: The model fails on a worker.
+            SparkError: Spark fails, or other than all rows came back.
+        """
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        frame = self.rows.frame
+        files = frame.sparkSession.sparkContext.broadcast(packed(self.mapping.folder))
+        schema = pa.schema([*self.rows.schema, *self.added])
+        with spark.explained("The rows can't be scored"):
+            mapped = frame.mapInArrow(mapper(self.mapping, files, schema), from_arrow_schema(schema))
+            notes = {key.decode(): value.decode() for key, value in (self.rows.schema.metadata or {}).items()}
+            folder.replace(mapped, notes, self._check)
+            files.destroy()
+
+    def _check(self, written: DataFrame) -> None:
+        expected, count = self.rows.frame.count(), written.count()
+        if count != expected:
+            message = f"Of {expected} rows, {count} came back from the workers. The last output stays."
+            raise SparkError(message)
+        self.report(SparkWritten(written))
+
+
+@dataclass(frozen=True)
+class SparkWritten:
+    """Rows that have been written by Spark.
+
+    Attributes:
+        frame: The rows.
+    """
+
+    frame: DataFrame
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Return how many rows have which value."""
+        return {str(row[0]): int(row[1]) for row in self.frame.groupBy(column(name)).count().collect()}
+
+    def best(self, name: str, count: int) -> list[dict[str, Any]]:
+        """Return the rows with the highest values; of equal ones any."""
+        ordered = self.frame.where(column(name).isNotNull()).orderBy(column(name).desc()).limit(count)
+        rows: list[dict[str, Any]] = ordered.toArrow().to_pylist()
+        return rows
+
+
+class SparkParquetDataset(SparkDatasetV2):  # type: ignore[misc]  # kedro-datasets has no types
+    """A folder of Parquet files on one of Spark's file systems, written by Spark.
+
+    Rows have no order. The folder is written under a temporary name and renamed into place; what is recorded of the
+    rows is in a file beside them.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Name the folder."""
+        super().__init__(filepath=filepath, metadata=metadata)
+
+    @property
+    def _folder(self) -> ParquetFolder:
+        return ParquetFolder(self._spark_path)
+
+    def _load(self) -> SparkRows:
+        """Open the folder.
+
+        Raises:
+            DatasetError: It is not there.
+        """
+        session = spark.session()
+        if not self._folder.exists(session):
+            message = f"There is no folder {self._spark_path}. Run the pipeline that makes it first."
+            raise DatasetError(message)
+        frame = self._folder.read(session)
+        return SparkRows(frame, arrow_schema(frame).with_metadata(self._folder.notes(session)))
+
+    def _save(self, data: WritesFolder) -> None:
+        """Write the rows and put them in the place of the last ones."""
+        spark.session()
+        data.write_folder(self._folder)
+
+    def _exists(self) -> bool:
+        return self._folder.exists(spark.session())
+
+
+# ---- Requests ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SparkEntityRows:
+    """Checked entity rows on Spark.
+
+    Attributes:
+        filepath: The file or folder they come from, as the user wrote it.
+        rows: The rows: the event time in UTC, keys as 64-bit integers, other columns as they are.
+        columns: The names of the columns.
+        row_count: The number of rows.
+    """
+
+    filepath: str
+    rows: DataFrame
+    columns: tuple[str, ...]
+    row_count: int
+
+
+class SparkEntityRowsDataset(local.EntityRowsDataset):
+    """Entity rows in a CSV, TSV or Parquet file, or in a folder of Parquet files, read by Spark.
+
+    The rules are those of ``EntityRowsDataset``: a file is checked by it, in one streamed pass here; a folder is
+    checked by the same statements on Spark. What the rows become is worked out by the same SQL on the workers.
+    """
+
+    _on_spark: SparkEntityRows | None = None
+
+    def check(self) -> None:
+        """Check all rows now, once.
+
+        Raises:
+            RequestError: The rows can't be used; the message says which.
+        """
+        self._on_spark = self._on_spark or self._read()
+
+    def load(self) -> SparkEntityRows:  # type: ignore[override]  # rows of another kind
+        """Return the checked rows; raises as ``check`` does."""
+        self.check()
+        assert self._on_spark is not None  # noqa: S101 - check() has set it or raised
+        return self._on_spark
+
+    def _release(self) -> None:
+        super()._release()
+        self._on_spark = None
+
+    def _read(self) -> SparkEntityRows:
+        if _is_file(self._filepath):
+            super().check()
+            assert self._checked is not None  # noqa: S101 - check() has set it or raised
+            raw = _raw_file(self._filepath)
+            return self._typed(raw, self._checked.row_count)
+        with spark.explained(f"{self._filepath} can't be read"):
+            raw = read_parquet(spark.session(), self._filepath, self._filepath)
+            return self._typed(raw, None)
+
+    def _typed(self, raw: DataFrame, row_count: int | None) -> SparkEntityRows:
+        """Apply the rules for the types that the rows have; they are worked out on no rows, and run on the workers."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        with local.connected() as connection:
+            connection.register(_REQUEST, arrow_schema(raw).empty_table())
+            source = _Frame(self._filepath, connection)
+            rules = local.rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
+            statement = local.select_typed(source, rules)
+            schema = connection.execute(statement).to_arrow_table().schema
+        count = _checked_count(source, raw, rules) if row_count is None else row_count
+        typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
+        return SparkEntityRows(self._filepath, typed, tuple(raw.columns), count)
+
+
+class _Frame(local.RequestSource):
+    """Rows on Spark, as what the rules are worked out for: a name in DuckDB with their types."""
+
+    is_parquet = True
+    scan = local.quote_name(_REQUEST)
+
+    def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
+        self.filepath = filepath
+        described = connection.execute(f"DESCRIBE SELECT * FROM {self.scan}").fetchall()
+        self.types = {str(name): str(kind) for name, kind, *_ in described}
+
+
+def _is_file(path: str) -> bool:
+    import fsspec
+
+    system, inner = fsspec.core.url_to_fs(path)
+    return not system.isdir(inner)
+
+
+def _raw_file(path: str) -> DataFrame:
+    """Read a checked file as its rules expect it: text, if it is CSV or TSV."""
+    from pyspark.sql import functions as sf
+
+    session = spark.session()
+    name = path if "://" in path else str(Path(path).absolute())
+    with duckdb.connect() as connection:
+        source = local.FileSource(path, connection)
+    if source.is_parquet:
+        return read_parquet(session, name, path)
+    text = ", ".join(f"`{column.replace('`', '``')}` string" for column in source.types)
+    options: dict[str, bool | str] = {
+        "header": True,
+        "sep": source.separator,
+        "quote": '"',
+        "escape": '"',
+        "mode": "FAILFAST",
+    }
+    frame = session.read.schema(text).options(**options).csv(name)
+    # DuckDB takes quotes around nothing for nothing
+    return frame.select(*(sf.nullif(column(one), sf.lit("")).alias(one) for one in frame.columns))
+
+
+def _checked_count(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> int:
+    """Return the number of rows, or refuse them and show some of those at fault."""
+    from pyspark.sql import functions as sf
+
+    names = [f"n{index}" for index in range(1 + 2 * len(rules))]
+    statement = f"SELECT * FROM (SELECT {local.counts_of(rules)} FROM {source.scan}) AS counted({', '.join(names)})"
+    schema = pa.schema([(name, pa.int64()) for name in names])
+    counted = raw.mapInArrow(selector(statement, _REQUEST, schema), ", ".join(f"{name} long" for name in names))
+    counts = [int(total or 0) for total in counted.agg(*(sf.sum(name) for name in names)).collect()[0]]
+    if sum(counts[1::2]):
+        faults = "\n  ".join(_faulty_values(source, raw, rules))
+        source.fail(f"{sum(counts[1::2])} value(s) at fault, some of the rows:\n  {faults}\n")
+    return local.row_count_of(source, counts)
+
+
+def _faulty_values(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[str]:
+    names = [local.quote_name(rule.column) for rule in rules]
+    text = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in names)
+    fault = " OR ".join(rule.fault for rule in rules)
+    statement = f"SELECT {text} FROM {source.scan} WHERE {fault} LIMIT {_SHOWN}"
+    schema = pa.schema([(rule.column, pa.string()) for rule in rules])
+    columns = ", ".join(f"`{rule.column}` string" for rule in rules)
+    rows = raw.mapInArrow(selector(statement, _REQUEST, schema), columns).limit(_SHOWN).collect()
+    return [
+        ", ".join(f"{rule.column}={value} ({rule.kind})" for rule, value in zip(rules, row, strict=True))
+        for row in rows
+    ]

@@ -1,0 +1,740 @@
+"""The ASOF offline store on Spark: the same SQL, run by DuckDB on the executors, part by part.
+
+Plug it in by its class path, in ``feature_store.yaml``::
+
+    offline_store:
+      type: driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore
+
+Entity rows and feature rows are co-grouped by a hash of the join keys, one feature view after the other, and each group
+is joined by the statement of ``asof_sql``. That is exact: rows of different keys don't meet in the join, and what one
+entity row gets does not depend on the others. So a group whose entity rows are too many is split, and its feature rows
+go to each part; and rows with a null in a key or the event time, which match nothing, stay where they are.
+
+What can't be split is the history of one key: it has to fit into the memory of one Python worker.
+
+Materialization and whatever else reads a source alone is that of ``AsofOfflineStore``, on one machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pandas as pd
+import pyarrow as pa
+from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.utils import compute_non_entity_date_range
+from pydantic import Field, StrictStr
+
+from driver_ranking.feature_store.asof import (
+    AsofOfflineStore,
+    AsofOfflineStoreConfig,
+    _BatchJob,
+    _checked_source,
+    _located,
+    _requests,
+    _Retrieval,
+    _settled,
+)
+from driver_ranking.feature_store.asof_rows import (
+    _MAX_ROWS_PER_FILE,
+    _ROW,
+    _SQL_START,
+    ENTITIES,
+    AsofError,
+    Engine,
+    Relation,
+    TimeRange,
+    explained,
+    open_engine,
+    require_distinct,
+)
+from driver_ranking.feature_store.asof_sql import EntityRows, ViewJoin, point_in_time_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from feast.feature_view import FeatureView
+    from feast.infra.offline_stores.file_source import FileSource
+    from feast.infra.registry.base_registry import BaseRegistry
+    from feast.repo_config import RepoConfig
+    from feast.saved_dataset import SavedDatasetStorage
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+__all__ = ["SparkAsofOfflineStore", "SparkAsofOfflineStoreConfig", "SparkAsofRetrievalJob"]
+
+_GROUP = "asof: group"
+_PART = "asof: part of the group"
+_ENTITY_ROWS = "asof: entity rows"
+_FEATURE_ROWS = "asof: feature rows of "
+_FILE = "asof: file"
+_GLOB = re.compile(r"([*?{}\[\]\\])")
+_SLASHES = re.compile(r"^file:/+")
+_NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,\w+\)\)", re.MULTILINE)
+_FEW_ROWS = 50_000  # not worth a task of their own
+_FULL = 1.5  # times the entity rows that a group should have: above it, it is split
+
+
+class SparkAsofOfflineStoreConfig(AsofOfflineStoreConfig):
+    """Options of the store in ``feature_store.yaml``.
+
+    Attributes:
+        type: The class path of the store.
+        memory_limit: How much memory DuckDB may take for one group, beside its rows; what is over goes to disk.
+        rows_per_group: About how many rows, entity and feature rows together, are joined at once by a Python worker.
+        spark_conf: Settings for a Spark session, where there is none yet.
+    """
+
+    type: StrictStr = "driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore"
+    memory_limit: str | None = "512MB"
+    rows_per_group: int = Field(default=1_000_000, gt=0)
+    spark_conf: dict[str, str] | None = None
+
+
+# ---- Spark ---------------------------------------------------------------------------------------------------------
+
+
+def _session(options: SparkAsofOfflineStoreConfig) -> SparkSession:
+    """Return the Spark session in use, or a new one."""
+    try:
+        from pyspark import SparkContext
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        message = "The offline store needs pyspark: install the extra 'spark'"
+        raise AsofError(message) from error
+    if SparkContext._active_spark_context is not None:  # noqa: SLF001 - a session is active in one thread only
+        return SparkSession.builder.getOrCreate()
+    defaults = {"spark.driver.host": "127.0.0.1", "spark.sql.session.timeZone": "UTC"}
+    return SparkSession.builder.config(map={**defaults, **(options.spark_conf or {})}).getOrCreate()
+
+
+def column(name: str) -> Column:
+    """Return the column of exactly this name."""
+    from pyspark.sql import functions as sf
+
+    return sf.col("`" + name.replace("`", "``") + "`")
+
+
+@contextmanager
+def _spark_explained(what: str) -> Iterator[None]:
+    """Turn Spark's refusal of a plan into an error that starts with what failed."""
+    from pyspark.errors import AnalysisException, IllegalArgumentException, ParseException
+
+    try:
+        yield
+    except (AnalysisException, IllegalArgumentException, ParseException) as error:
+        message = f"{what}: {str(error).splitlines()[0]}"
+        raise AsofError(message) from error
+
+
+def arrow_schema(frame: DataFrame) -> pa.Schema:
+    """Return the Arrow types in which a frame's rows reach Python."""
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(frame.schema, timezone="UTC")
+
+
+def _parquet_frame(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become times."""
+    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # else Spark refuses what pandas writes
+    reader = spark.read.option("mergeSchema", "true")
+    with _spark_explained(f"{what} cannot be read"):
+        if _is_there(spark, path):
+            frame = reader.parquet(_GLOB.sub(r"\\\1", path))
+        else:
+            frame = reader.option("basePath", _GLOB.split(path)[0].rpartition("/")[0] or ".").parquet(path)
+    require_distinct(frame.columns, what)
+    return frame
+
+
+def _is_there(spark: SparkSession, path: str) -> bool:
+    """Tell whether a path names a file or folder as it is, and not as a pattern."""
+    context = spark.sparkContext
+    jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
+    located = jvm.org.apache.hadoop.fs.Path(path)
+    return bool(located.getFileSystem(context._jsc.hadoopConfiguration()).exists(located))  # noqa: SLF001 - likewise
+
+
+def _with_microseconds(frame: DataFrame) -> DataFrame:
+    """Make times of nanoseconds, which Spark reads as integers, as the footer of a file tells."""
+    files = frame.inputFiles()
+    integers = {name for name, kind in frame.dtypes if kind == "bigint"}
+    if not files or not integers:
+        return frame
+    from pyspark.sql import functions as sf
+
+    columns = {name: column(name) for name in _nanosecond_columns(frame.sparkSession, files[0]) if name in integers}
+    # down to whole microseconds in integers: floating point would lose some
+    whole = {name: one - sf.pmod(one, sf.lit(1000)) for name, one in columns.items()}
+    micros = {name: sf.call_function("div", one, sf.lit(1000)) for name, one in whole.items()}
+    return frame.withColumns({name: sf.timestamp_micros(one) for name, one in micros.items()})
+
+
+def _nanosecond_columns(spark: SparkSession, file: str) -> list[str]:
+    context = spark.sparkContext
+    jvm: Any = context._jvm  # noqa: SLF001 - Spark does not hand the type over
+    path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
+    conf = context._jsc.hadoopConfiguration()  # noqa: SLF001 - likewise
+    footer = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(
+        jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, conf)
+    )
+    try:
+        schema = footer.getFileMetaData().getSchema().toString()
+    finally:
+        footer.close()
+    return _NANOSECONDS.findall(schema)
+
+
+def read_parquet(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read a Parquet file, folder or pattern on one of Spark's file systems; `what` names it in errors.
+
+    Raises:
+        AsofError: It can't be read.
+    """
+    return _with_microseconds(_parquet_frame(spark, path, what))
+
+
+def _numbered_source(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read a source and number its rows like the local store: through the files by their names, then by position."""
+    from pyspark.sql import functions as sf
+
+    frame = _parquet_frame(spark, path, what)
+    row = sf.col("_metadata.row_index")
+    files = sorted(frame.inputFiles(), key=unquote)
+    if len(files) < 2:  # noqa: PLR2004 - there is no order among one
+        return _with_microseconds(frame.withColumn(_ROW, row))
+    firsts = [(_SLASHES.sub("file:/", file), number * _MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
+    numbers = sf.broadcast(spark.createDataFrame(firsts, "file string, first_row long"))
+    file = sf.regexp_replace(sf.col("_metadata.file_path"), _SLASHES.pattern, "file:/")
+    placed = frame.withColumns({_ROW: row, _FILE: file})
+    joined = placed.join(numbers, column(_FILE) == numbers["file"], "left")
+    unknown = sf.raise_error(sf.concat(sf.lit("a file that was not listed: "), column(_FILE))).cast("bigint")
+    number = sf.coalesce(numbers["first_row"], unknown) + column(_ROW)
+    return _with_microseconds(joined.select(*map(column, frame.columns), number.alias(_ROW)))
+
+
+def _entity_frame(spark: SparkSession, entities: Any) -> DataFrame:  # noqa: ANN401 - Feast's union, and Spark's frames
+    from pyspark.sql import DataFrame
+
+    if isinstance(entities, DataFrame):
+        return entities
+    if isinstance(entities, pd.DataFrame):
+        with explained(f"{ENTITIES} cannot be converted to Arrow"):
+            entities = pa.Table.from_pandas(entities, preserve_index=False)
+    if isinstance(entities, pa.Table):
+        require_distinct(entities.column_names, ENTITIES)
+        return spark.createDataFrame(_with_known_types(entities))
+    if _SQL_START.match(str(entities)):
+        with _spark_explained("Spark could not run the query"):
+            return spark.sql(str(entities).rstrip().rstrip(";"))
+    return read_parquet(spark, os.fspath(entities), ENTITIES)
+
+
+def _with_known_types(table: pa.Table) -> pa.Table:
+    """Widen Arrow types that Spark lacks: unsigned integers, and times that are not in microseconds."""
+    return table.cast(pa.schema([item.with_type(_known_type(item.type)) for item in table.schema]), safe=False)
+
+
+def _known_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_unsigned_integer(kind):
+        return pa.decimal128(20, 0) if kind.bit_width == 64 else pa.int64()  # noqa: PLR2004 - bits
+    return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind
+
+
+def _check_entities(entities: object) -> None:
+    kinds: list[type] = [pd.DataFrame, pa.Table, str, os.PathLike, TimeRange]
+    if not isinstance(entities, tuple(kinds)) and not _is_spark_frame(entities):
+        message = (
+            f"entity rows of type {type(entities).__name__} are not supported; give a Spark or pandas DataFrame, a "
+            "pyarrow Table, Spark SQL, or the path or URL of Parquet files"
+        )
+        raise AsofError(message)
+
+
+def _is_spark_frame(entities: object) -> bool:
+    return type(entities).__module__.startswith("pyspark.sql") and hasattr(entities, "mapInArrow")
+
+
+# ---- The plan ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Schemas(_Retrieval):
+    """The retrieval on empty tables: DuckDB checks it and tells names and types, without a row."""
+
+    rows: pa.Table = field(default_factory=lambda: pa.table({}))
+    sources: Mapping[str, pa.Table] = field(default_factory=dict)
+
+    def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
+        name = engine.register(self.sources[source.name], _FEATURE_ROWS + source.name)
+        return engine.relation(name, f"source '{source.name}'", (_ROW,))
+
+    def _given_rows(self, engine: Engine, *, in_order: bool) -> Relation:
+        name = engine.register(self.rows, _ENTITY_ROWS)
+        return engine.relation(name, ENTITIES, (_ROW,) if in_order else ())
+
+
+@dataclass(frozen=True)
+class _ViewStep:
+    """How one feature view is joined.
+
+    Attributes:
+        join: The join, in the names of the empty tables.
+        source: The name of its source.
+        sql: The statement that a group runs.
+        schema: What it gives.
+    """
+
+    join: ViewJoin
+    source: str
+    sql: str
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class _SparkRetrieval:
+    """Entity rows and the feature views to join to them, on Spark."""
+
+    retrieval: _Retrieval
+    options: SparkAsofOfflineStoreConfig
+
+    def frame(self, *, in_order: bool) -> DataFrame:
+        """Return the joined rows; statistics of the join keys are gathered, rows are not."""
+        spark = _session(self.options)
+        sources = self._sources(spark)
+        entities = self.entities(spark, sources)
+        require_distinct(entities.columns, ENTITIES)
+        names = entities.columns
+        if in_order:
+            from pyspark.sql import functions as sf
+
+            entities = entities.withColumn(_ROW, sf.monotonically_increasing_id())
+        event_time, steps = self._steps(entities, sources, in_order=in_order)
+        joined = self._joined(entities, sources, event_time, steps)
+        joined = joined.orderBy(column(_ROW)) if in_order else joined
+        features = [(item.position, item.output) for step in steps for item in step.join.features]
+        return joined.select(*(column(name) for name in [*names, *(name for _, name in sorted(features))]))
+
+    def entities(self, spark: SparkSession, sources: Mapping[str, DataFrame]) -> DataFrame:
+        """Return the entity rows."""
+        if isinstance(self.retrieval.entities, TimeRange):
+            return self._seen_entities(spark, self.retrieval.entities, sources)
+        return _entity_frame(spark, self.retrieval.entities)
+
+    def _sources(self, spark: SparkSession) -> dict[str, DataFrame]:
+        found = {}
+        for view in self.retrieval.views:
+            source = view.source
+            if source.name not in found:
+                path = _located(source.path, self.retrieval.repo_path)
+                found[source.name] = _numbered_source(spark, path, f"source '{source.name}'")
+        return found
+
+    def _seen_entities(self, spark: SparkSession, span: TimeRange, sources: Mapping[str, DataFrame]) -> DataFrame:
+        """Make entity rows of the keys that any of the views has in a range of event times."""
+        empty = self._schemas(pa.table({}), sources)
+        with open_engine({}) as engine:
+            joins = empty._joins(engine)  # noqa: SLF001 - of a class of this store
+        keys = sorted({key.entity for join in joins for key in join.keys})
+        seen = [_seen_keys(sources[view.source.name], join, span, keys) for view, join in self._with_keys(joins)]
+        frame = spark.range(1).select() if not seen else seen[0]
+        for more in seen[1:]:
+            frame = frame.union(more)
+        from pyspark.sql import functions as sf
+
+        frame = frame.distinct().orderBy(*map(column, frame.columns))
+        return frame.withColumn("event_timestamp", sf.lit(span.end).cast("timestamp"))
+
+    def _with_keys(self, joins: Sequence[ViewJoin]) -> list[tuple[Any, ViewJoin]]:
+        return [(view, join) for view, join in zip(self.retrieval.views, joins, strict=True) if join.keys]
+
+    def _schemas(self, rows: pa.Table, sources: Mapping[str, DataFrame]) -> _Schemas:
+        tables = {name: arrow_schema(frame).empty_table() for name, frame in sources.items()}
+        asked = self.retrieval
+        return _Schemas(
+            None, asked.views, asked.added, asked.repo_path, asked.filter_by_created, rows=rows, sources=tables
+        )
+
+    def _steps(
+        self, entities: DataFrame, sources: Mapping[str, DataFrame], *, in_order: bool
+    ) -> tuple[str, list[_ViewStep]]:
+        """Check the request, and work out for each view the statement and what it gives."""
+        table, steps = arrow_schema(entities).empty_table(), []
+        with open_engine({}) as engine:
+            rows, event_time, joins = self._schemas(table, sources).checked(engine, in_order=in_order)
+            for request, join in zip(self.retrieval.views, joins, strict=True):
+                entity_rows = EntityRows(rows.sql, tuple(table.column_names), event_time)
+                sql = point_in_time_sql(entity_rows, [join], filter_by_created=self.retrieval.filter_by_created)
+                table = engine.execute(sql).to_arrow_table()
+                engine.register(table, _ENTITY_ROWS)
+                steps.append(_ViewStep(join, request.source.name, sql, table.schema))
+        return event_time, steps
+
+    def _joined(
+        self, entities: DataFrame, sources: Mapping[str, DataFrame], event_time: str, steps: Sequence[_ViewStep]
+    ) -> DataFrame:
+        joined = entities
+        count = entities.count()
+        for step in steps:
+            source = _needed(sources[step.source], step.join)
+            rows = count + source.count()
+            groups = _Groups.of(entities, step.join, event_time, self._group_count(entities, rows), count)
+            joined = groups.cogrouped(joined, source, self.options, step)
+        return joined
+
+    def _group_count(self, frame: DataFrame, rows: int) -> int:
+        needed = math.ceil(rows / self.options.rows_per_group)
+        worth = math.ceil(rows / _FEW_ROWS)
+        return max(1, needed, min(frame.sparkSession.sparkContext.defaultParallelism, worth))
+
+
+def _seen_keys(source: DataFrame, join: ViewJoin, span: TimeRange, keys: Sequence[str]) -> DataFrame:
+    from pyspark.sql import functions as sf
+
+    columns = {key.entity: column(key.source) for key in join.keys}
+    if sorted(columns) != list(keys):
+        message = "without entity rows, all feature views must have the same join keys; give entity rows"
+        raise AsofError(message)
+    moment = column(join.event_time).cast("timestamp")
+    kept = source.where(moment.between(sf.lit(span.start), sf.lit(span.end)))
+    for one in columns.values():
+        kept = kept.where(one.isNotNull())
+    return kept.select(*(columns[key].alias(key) for key in keys)).distinct()
+
+
+def _needed(source: DataFrame, join: ViewJoin) -> DataFrame:
+    """Leave out columns that are not asked for, and rows that match nothing."""
+    keys = [key.source for key in join.keys]
+    columns = [*keys, join.event_time, *([join.created] if join.created else []), *(f.source for f in join.features)]
+    kept = source.select(*map(column, dict.fromkeys([*columns, _ROW])))
+    for name in (*keys, join.event_time):
+        kept = kept.where(column(name).isNotNull())
+    return kept
+
+
+# ---- Groups --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Which group a row belongs to.
+
+    Every expression depends on the row's values and on the partition of the input that the row is in, never on the
+    order in which rows arrive: a task that is run again, because a worker was lost, puts each row where it was.
+
+    Attributes:
+        count: How many groups the keys are hashed to.
+        join: The join that is grouped for.
+        event_time: The entity rows' event time.
+        parts: Into how many parts a group is split, for those that are.
+        kinds: The Spark types of the keys' two sides decide how they are hashed: equal values must meet.
+    """
+
+    count: int
+    join: ViewJoin
+    event_time: str
+    parts: Mapping[int, int]
+    kinds: Mapping[str, str]
+
+    @classmethod
+    def of(cls, entities: DataFrame, join: ViewJoin, event_time: str, count: int, rows: int) -> _Groups:
+        """Count the entity rows of each group, and split those that have too many."""
+        types = {name.casefold(): kind for name, kind in entities.dtypes}
+        groups = cls(count, join, event_time, {}, {key.entity: types[key.entity.casefold()] for key in join.keys})
+        full = max(_FULL * rows / count, _FEW_ROWS)
+        if count == 1 or not join.keys:
+            return groups
+        counted = entities.where(groups._matchable()).groupBy(groups._hash("entity").alias(_GROUP)).count().collect()
+        parts = {int(row[0]): math.ceil(row[1] / (full / _FULL)) for row in counted if row[1] > full}
+        return replace(groups, parts=parts)
+
+    def cogrouped(
+        self, rows: DataFrame, source: DataFrame, options: SparkAsofOfflineStoreConfig, step: _ViewStep
+    ) -> DataFrame:
+        """Join each group by the statement of a view."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        tasks = self.count + sum(parts - 1 for parts in self.parts.values())
+        left = rows.withColumn(_GROUP, self._group_of_entity_row(rows)).repartition(tasks, column(_GROUP))
+        right = self._feature_rows(source).repartition(tasks, column(_GROUP))
+        join = _joining(step.sql, _FEATURE_ROWS + step.source, step.schema, options.memory_limit)
+        both = left.groupBy(column(_GROUP)).cogroup(right.groupBy(column(_GROUP)))
+        return both.applyInArrow(join, from_arrow_schema(step.schema))
+
+    def _matchable(self) -> Column:
+        condition = column(self.event_time).isNotNull()
+        for key in self.join.keys:
+            condition &= column(key.entity).isNotNull()
+        return condition
+
+    def _hash(self, side: str) -> Column:
+        from pyspark.sql import functions as sf
+
+        keys = [_hashable(column(getattr(key, side)), self.kinds[key.entity]) for key in self.join.keys]
+        return sf.pmod(sf.xxhash64(*keys), sf.lit(self.count)).cast("int")
+
+    def _group_of_entity_row(self, rows: DataFrame) -> Column:
+        """Return the number of a row's group; negative, by its partition, if it matches nothing."""
+        from pyspark.sql import functions as sf
+
+        partition = sf.pmod(sf.spark_partition_id(), sf.lit(self.count))
+        if not self.join.keys:
+            return sf.when(self._matchable(), partition).otherwise(-1 - partition)
+        group = self._hash("entity")
+        if self.parts:
+            salt = sf.xxhash64(*map(column, rows.columns)) + sf.spark_partition_id()
+            group += self.count * sf.pmod(salt, self._parts_of(group)).cast("int")
+        return sf.when(self._matchable(), group).otherwise(-1 - partition)
+
+    def _parts_of(self, group: Column) -> Column:
+        from pyspark.sql import functions as sf
+
+        pairs = [sf.lit(number) for pair in self.parts.items() for number in pair]
+        return sf.coalesce(sf.create_map(*pairs)[group], sf.lit(1))
+
+    def _feature_rows(self, source: DataFrame) -> DataFrame:
+        """Send feature rows to all parts of their group; those of a view without keys, to all groups."""
+        from pyspark.sql import functions as sf
+
+        if not self.join.keys:
+            everywhere = sf.sequence(sf.lit(0), sf.lit(self.count - 1))
+            return source.withColumn(_GROUP, sf.explode(everywhere))
+        group = self._hash("source")
+        if not self.parts:
+            return source.withColumn(_GROUP, group)
+        spread = source.withColumn(_GROUP, group)
+        spread = spread.withColumn(_PART, sf.explode(sf.sequence(sf.lit(0), self._parts_of(column(_GROUP)) - 1)))
+        return spread.withColumn(_GROUP, column(_GROUP) + self.count * column(_PART)).drop(_PART)
+
+
+def _hashable(key: Column, kind: str) -> Column:
+    """Return a value that is equal on both sides where DuckDB compares them as equal."""
+    if kind in {"tinyint", "smallint", "int", "bigint", "float", "double"} or kind.startswith("decimal"):
+        return key.cast("double") + 0.0  # -0.0 becomes 0.0
+    if kind.startswith(("timestamp", "date")):
+        return key.cast("timestamp")
+    return key
+
+
+def _joining(
+    sql: str, features: str, schema: pa.Schema, memory_limit: str | None
+) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    """Return what a Python worker does with a group."""
+
+    def joined(entity_rows: pa.Table, feature_rows: pa.Table) -> pa.Table:
+        with open_engine({"memory_limit": memory_limit, "threads": 1}) as engine:
+            engine.register(entity_rows, _ENTITY_ROWS)
+            engine.register(feature_rows, features)
+            return engine.execute(sql).to_arrow_table().cast(schema)
+
+    return joined
+
+
+# ---- The job -------------------------------------------------------------------------------------------------------
+
+
+class _SparkMetadata(RetrievalMetadata):
+    """Feast's metadata of a retrieval; what needs a look at the entity rows is looked up when it is asked for."""
+
+    def __init__(self, features: Sequence[str], job: SparkAsofRetrievalJob) -> None:
+        self.features = list(features)
+        self._job = job
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what Feast declares as plain attributes
+        if name not in {"keys", "min_event_timestamp", "max_event_timestamp"}:
+            raise AttributeError(name)
+        self.keys, self.min_event_timestamp, self.max_event_timestamp = self._job.facts()
+        return getattr(self, name)
+
+
+class SparkAsofRetrievalJob(RetrievalJob):
+    """A query that has not run yet.
+
+    ``to_spark_df`` gives rows that stay on the cluster, in no order; ``to_df`` and ``to_arrow`` bring them here. Event
+    times come as ``timestamp[us, tz=UTC]``.
+    """
+
+    def __init__(
+        self,
+        query: _SparkRetrieval,
+        refs: Sequence[str],
+        on_demand_feature_views: Sequence[OnDemandFeatureView],
+        *,
+        full_feature_names: bool,
+    ) -> None:
+        self._query = query
+        self._metadata = _SparkMetadata(refs, self)
+        self._full_feature_names = full_feature_names
+        self._on_demand_feature_views = list(on_demand_feature_views)
+        self._in_order = False
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether features are named ``view__feature``."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """The on-demand feature views that are computed on the joined rows."""
+        return self._on_demand_feature_views
+
+    @property
+    def metadata(self) -> RetrievalMetadata:
+        """The features, entity columns and range of event times."""
+        return self._metadata
+
+    def in_request_order(self) -> SparkAsofRetrievalJob:
+        """Return a job with the same rows in the order of the entity rows, which costs a sort of all of them."""
+        job = copy(self)
+        job._in_order = True  # noqa: SLF001 - a job of this very class
+        return job
+
+    def to_spark_df(self) -> DataFrame:
+        """Return the rows as a Spark DataFrame, on-demand features included.
+
+        Nothing is collected but counts of rows, by which the join is spread.
+
+        Raises:
+            AsofError: If the sources, the entity rows or the request don't fit.
+        """
+        frame = self._query.frame(in_order=self._in_order)
+        return _with_on_demand(frame, self) if self.on_demand_feature_views else frame
+
+    def persist(
+        self,
+        storage: SavedDatasetStorage,
+        allow_overwrite: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        timeout: int | None = None,  # noqa: ARG002 - Feast's signature
+    ) -> None:
+        """Write the rows to the place of a saved dataset: a folder of Parquet files, which Spark writes.
+
+        Args:
+            storage: A file storage; its path is one of Spark's file systems. Relative ones start at the feature repo.
+            allow_overwrite: Whether to replace what is there.
+            timeout: Has no effect.
+
+        Raises:
+            AsofError: If the storage is not one of Parquet files.
+            SavedDatasetLocationAlreadyExists: If something is there and may not be replaced.
+        """
+        if not isinstance(storage, SavedDatasetFileStorage):
+            message = f"cannot persist to a {type(storage).__name__}, only to a SavedDatasetFileStorage"
+            raise AsofError(message)
+        source = _checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
+        from driver_ranking.feature_store.spark_folder import ParquetFolder
+
+        folder = ParquetFolder(_located(source.path, self._query.retrieval.repo_path))
+        frame = self.to_spark_df()
+        if not allow_overwrite and folder.exists(frame.sparkSession):
+            raise SavedDatasetLocationAlreadyExists(location=source.path)
+        folder.replace(frame)
+
+    def facts(self) -> tuple[list[str], datetime | None, datetime | None]:
+        """Return the entity rows' columns but the event time, and their first and last event time, in UTC."""
+        from pyspark.sql import functions as sf
+
+        query = self._query
+        spark = _session(query.options)
+        sources = query._sources(spark)  # noqa: SLF001 - of this module
+        entities = query.entities(spark, sources)
+        event_time, _ = query._steps(entities, sources, in_order=False)  # noqa: SLF001 - of this module
+        moment = sf.unix_micros(column(event_time).cast("timestamp"))
+        first, last = entities.agg(sf.min(moment), sf.max(moment)).collect()[0]
+        bounds = [
+            None if one is None else pd.Timestamp(one, unit="us", tz="UTC").to_pydatetime() for one in (first, last)
+        ]
+        return [name for name in entities.columns if name != event_time], bounds[0], bounds[1]
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
+        return self._query.frame(in_order=self._in_order).toArrow()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
+
+
+@dataclass(frozen=True)
+class _OnDemand:
+    """What computing on-demand features needs, without what stays on the driver."""
+
+    full_feature_names: bool
+    on_demand_feature_views: list[OnDemandFeatureView]
+    metadata: RetrievalMetadata | None = None
+
+
+def _with_on_demand(frame: DataFrame, job: SparkAsofRetrievalJob) -> DataFrame:
+    """Add the on-demand features, record batch by record batch; types are those that they have on no rows."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    asked = _OnDemand(job.full_feature_names, job.on_demand_feature_views)
+    empty = pa.RecordBatch.from_pylist([], schema=arrow_schema(frame))
+    schema = _settled(asked, _BatchJob(asked, empty).to_arrow().schema)
+
+    def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from _BatchJob(asked, batch).to_arrow().cast(schema).to_batches()
+
+    return frame.mapInArrow(computed, from_arrow_schema(schema))
+
+
+# ---- The store -----------------------------------------------------------------------------------------------------
+
+
+class SparkAsofOfflineStore(AsofOfflineStore):
+    """Feast's interface to the join on Spark; see the module for how to plug it in."""
+
+    takes_duckdb_sql = False
+
+    @staticmethod
+    def get_historical_features(  # type: ignore[override]  # noqa: PLR0913, PLR0917 - Feast's signature; another kind of job
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: Any,  # noqa: ANN401 - more kinds than Feast's signature names
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> SparkAsofRetrievalJob:
+        """Join each entity row to the feature values that were valid at its event time.
+
+        Args:
+            config: The configuration of the feature repo.
+            feature_views: The feature views to join.
+            feature_refs: The features, as ``view:feature``.
+            entity_df: A Spark or pandas DataFrame, a pyarrow Table, Spark SQL, or the path or URL of Parquet files. Its
+                event time is ``event_timestamp``, else its only timestamp column; naive times are UTC. None: every
+                entity that has a feature row from ``start_date`` to ``end_date``, as of ``end_date``.
+            registry: The registry, for the on-demand feature views.
+            project: The Feast project.
+            full_feature_names: Whether features are named ``view__feature``.
+            filter_by_created_timestamp: Whether to leave out feature rows that were written after the event time.
+            start_date: Without entity rows, the earliest event time; by default the longest ttl before the end.
+            end_date: Without entity rows, the latest event time; by default now.
+
+        Returns:
+            A job that has not run; it yields each entity row exactly once.
+
+        Raises:
+            AsofError: If a view's source or the kind of the entity rows is not supported.
+        """
+        if entity_df is None:
+            entity_df = TimeRange(*compute_non_entity_date_range(feature_views, start_date, end_date))
+        _check_entities(entity_df)
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        requests, added = _requests(feature_views, on_demand, feature_refs, full_feature_names=full_feature_names)
+        asked = _Retrieval(entity_df, tuple(requests), tuple(added), config.repo_path, filter_by_created_timestamp)
+        query = _SparkRetrieval(asked, config.offline_store)
+        return SparkAsofRetrievalJob(query, feature_refs, on_demand, full_feature_names=full_feature_names)
