@@ -17,7 +17,7 @@ IMAGE_OPTIONS ?=
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image image up task down sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ bench-serve-start: $(STAMP) ## measure the time until the server is ready agains
 
 bench-image: $(STAMP) ## measure the image's size and start against the bare environment's (root, buildah, debootstrap)
 	PYTHONPATH=tests $(BIN)/python benchmarks/bench_image.py
+
+bench-spark: $(STAMP) ## measure the batch run on Spark against the local one and Feast's own Spark store (needs Java)
+	$(BIN)/python benchmarks/bench_spark.py
 
 sample: $(STAMP) ## write the committed sample data anew
 	$(BIN)/python -m driver_ranking.sample_data data/01_raw

@@ -484,17 +484,17 @@ class _Groups:
         return sf.pmod(sf.xxhash64(*keys), sf.lit(self.count)).cast("int")
 
     def _group_of_entity_row(self, rows: DataFrame) -> Column:
-        """Return the number of a row's group; negative, by its partition, if it matches nothing."""
+        """Return the number of a row's group; negative if it matches nothing."""
         from pyspark.sql import functions as sf
 
-        partition = sf.pmod(sf.spark_partition_id(), sf.lit(self.count))
+        salt = sf.xxhash64(*map(column, rows.columns)) + sf.spark_partition_id()
+        anywhere = sf.pmod(salt, sf.lit(self.count)).cast("int")
         if not self.join.keys:
-            return sf.when(self._matchable(), partition).otherwise(-1 - partition)
+            return sf.when(self._matchable(), anywhere).otherwise(-1 - anywhere)
         group = self._hash("entity")
         if self.parts:
-            salt = sf.xxhash64(*map(column, rows.columns)) + sf.spark_partition_id()
             group += self.count * sf.pmod(salt, self._parts_of(group)).cast("int")
-        return sf.when(self._matchable(), group).otherwise(-1 - partition)
+        return sf.when(self._matchable(), group).otherwise(-1 - anywhere)
 
     def _parts_of(self, group: Column) -> Column:
         from pyspark.sql import functions as sf
