@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from bench_start import copy_project, kedro_run
 from measure import ROOT, machine, markdown_table, measure, spread
 

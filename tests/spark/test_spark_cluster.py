@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
-ROWS = 3_000_000
+ROWS = 1_500_000
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,6 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def started_batch(project: Path, running: Cluster, request: Path) -> subprocess.Popen[bytes]:
     settings = (project / "conf/spark/spark.yml").read_text(encoding="utf-8")
     settings = settings.replace("python: null", f"python: {sys.executable}")
-    settings = settings.replace("spark.executor.memory: 1g", "spark.executor.memory: 1g\n  spark.network.timeout: 60s")
     (project / "conf/spark/spark.yml").write_text(settings, encoding="utf-8")
     command = [str(Path(sys.executable).with_name("kedro")), "run", "--pipelines", "batch", "--env", "spark"]
     command += ["--params", f"batch_request={request}"]
