@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from contract import test_asof_feast_scenarios, test_asof_inputs, test_asof_rules
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default::ResourceWarning")]
+if TYPE_CHECKING:
+    import pandas as pd
+    from spark.conftest import SparkAsofRepo
 
-# What Spark has not: unsigned integers.
-OTHERWISE = {"test_keys_of_other_integer_types_match_as_values"}
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:On demand feature view:RuntimeWarning")]
+
+# Spark has no unsigned integers, and SQL is Spark's here
+OTHERWISE = {"test_keys_of_other_integer_types_match_as_values", "test_entity_rows_from_a_query"}
 SOURCES = {
     "test_a_source_can_be_a_folder_a_glob_or_partitioned",
     "test_a_file_in_a_folder_named_like_a_partition_keeps_its_own_column",
@@ -25,9 +31,22 @@ SOURCES = {
 _TAKEN = {
     **{name: item for name, item in vars(test_asof_rules).items() if name not in OTHERWISE},
     **{name: item for name, item in vars(test_asof_feast_scenarios).items() if name in {"asked", "made"}},
-    **{name: item for name, item in vars(test_asof_feast_scenarios).items() if name.startswith("test_")},
+    **{
+        name: item
+        for name, item in vars(test_asof_feast_scenarios).items()
+        if name.startswith("test_") and name not in OTHERWISE
+    },
     **{name: getattr(test_asof_inputs, name) for name in SOURCES},
 }
 globals().update(
     {name: item for name, item in _TAKEN.items() if name.startswith("test_") or hasattr(item, "_fixture_function")}
 )
+
+
+@pytest.mark.usefixtures("made")
+def test_on_demand_features_are_computed_on_the_workers(asof_repo: SparkAsofRepo, asked: pd.DataFrame) -> None:
+    job: Any = asof_repo.job(asked, ("drivers:conv_rate", "computed:plus_100", "computed:rounded"))
+    here = job.to_arrow()
+    there = job.to_spark_df().toArrow()
+    assert "plus_100" in here.column_names
+    assert there.equals(here.cast(there.schema))

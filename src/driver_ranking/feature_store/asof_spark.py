@@ -352,7 +352,8 @@ class _SparkRetrieval:
             frame = frame.union(more)
         from pyspark.sql import functions as sf
 
-        frame = frame.distinct().orderBy(*map(column, frame.columns))
+        if seen:
+            frame = frame.distinct().orderBy(*map(column, frame.columns))
         return frame.withColumn("event_timestamp", sf.lit(span.end).cast("timestamp"))
 
     def _with_keys(self, joins: Sequence[ViewJoin]) -> list[tuple[Any, ViewJoin]]:
@@ -669,14 +670,15 @@ class _OnDemand:
 
     full_feature_names: bool
     on_demand_feature_views: list[OnDemandFeatureView]
-    metadata: RetrievalMetadata | None = None
+    metadata: RetrievalMetadata
 
 
 def _with_on_demand(frame: DataFrame, job: SparkAsofRetrievalJob) -> DataFrame:
     """Add the on-demand features, record batch by record batch; types are those that they have on no rows."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    asked = _OnDemand(job.full_feature_names, job.on_demand_feature_views)
+    features = RetrievalMetadata(job.metadata.features, [])
+    asked = _OnDemand(job.full_feature_names, job.on_demand_feature_views, features)
     empty = pa.RecordBatch.from_pylist([], schema=arrow_schema(frame))
     schema = _settled(asked, _BatchJob(asked, empty).to_arrow().schema)
 
