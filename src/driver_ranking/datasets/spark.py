@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -14,8 +14,10 @@ from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
 from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
-from driver_ranking.errors import SparkError
+from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
+from driver_ranking.feature_store.asof_rows import AsofError
 from driver_ranking.feature_store.asof_spark import arrow_schema, column, read_parquet
+from driver_ranking.feature_store.extraction import ExtractedFeatures
 from driver_ranking.feature_store.spark_folder import ParquetFolder
 
 if TYPE_CHECKING:
@@ -27,15 +29,6 @@ if TYPE_CHECKING:
 
 _REQUEST = "the request"
 _SHOWN = 5
-
-
-@runtime_checkable
-class WritesFolder(Protocol):
-    """What can write itself as a Parquet folder."""
-
-    def write_folder(self, folder: ParquetFolder) -> None:
-        """Write all rows and put them in the place of the last ones."""
-        ...
 
 
 # ---- Parquet folders -----------------------------------------------------------------------------------------------
@@ -123,6 +116,36 @@ class SparkWritten:
         return rows
 
 
+def write_extracted(extracted: ExtractedFeatures, folder: ParquetFolder) -> None:
+    """Run a retrieval job on Spark, which writes its rows, in no order, as the files of a folder.
+
+    Raises:
+        FeatureStoreError: The offline store is not on Spark, or refuses the request.
+        RequestError: There are other than as many rows as were checked.
+        SparkError: Spark fails.
+    """
+    job: Any = extracted.job
+    if not hasattr(job, "to_spark_df"):
+        message = (
+            "The rows of this dataset are on Spark, the offline store is not. Name a feature_store.yaml whose "
+            "offline_store is driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore."
+        )
+        raise FeatureStoreError(message)
+
+    def require_all(written: DataFrame) -> None:
+        count = written.count()
+        if extracted.row_count not in {None, count}:
+            message = f"Spark read {count} entity rows of {extracted.row_count}. Are there line breaks within quotes?"
+            raise RequestError(message)
+
+    with spark.explained("The features can't be extracted"):
+        try:
+            folder.replace(job.to_spark_df(), extracted.metadata, require_all)
+        except AsofError as error:
+            message = f"The features can't be extracted: {error}"
+            raise FeatureStoreError(message) from error
+
+
 class SparkParquetDataset(SparkDatasetV2):  # type: ignore[misc]  # kedro-datasets has no types
     """A folder of Parquet files on one of Spark's file systems, written by Spark.
 
@@ -151,10 +174,13 @@ class SparkParquetDataset(SparkDatasetV2):  # type: ignore[misc]  # kedro-datase
         frame = self._folder.read(session)
         return SparkRows(frame, arrow_schema(frame).with_metadata(self._folder.notes(session)))
 
-    def _save(self, data: WritesFolder) -> None:
+    def _save(self, data: ExtractedFeatures | MappedRows) -> None:
         """Write the rows and put them in the place of the last ones."""
         spark.session()
-        data.write_folder(self._folder)
+        if isinstance(data, ExtractedFeatures):
+            write_extracted(data, self._folder)
+        else:
+            data.write_folder(self._folder)
 
     def _exists(self) -> bool:
         return self._folder.exists(spark.session())

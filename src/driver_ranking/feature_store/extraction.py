@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driver_ranking.errors import FeatureStoreError, RequestError
+from driver_ranking.errors import RequestError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.infra.offline_stores.offline_store import RetrievalJob
-    from pyspark.sql import DataFrame
-
-    from driver_ranking.feature_store.spark_folder import ParquetFolder
 
 FEATURES_KEY = "driver_ranking.features"
 FEATURE_SERVICE_KEY = "driver_ranking.feature_service"
@@ -48,33 +45,6 @@ class ExtractedFeatures:
         """
         with explained("The features can't be extracted"):
             return self._write(path)
-
-    def write_folder(self, folder: "ParquetFolder") -> None:
-        """Run the job on Spark, which writes its rows, in no order, as the files of a folder.
-
-        Raises:
-            FeatureStoreError: The offline store fails, or gives another number of rows than there are entity rows.
-        """
-        from driver_ranking import spark
-
-        if not hasattr(self.job, "to_spark_df"):
-            message = (
-                "The rows of this dataset are on Spark, the offline store is not. Name a feature_store.yaml whose "
-                "offline_store is driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore."
-            )
-            raise FeatureStoreError(message)
-        with spark.explained("The features can't be extracted"):
-            try:
-                folder.replace(self.job.to_spark_df(), self.metadata, self._require_all)
-            except ValueError as error:
-                message = f"The features can't be extracted: {error}"
-                raise FeatureStoreError(message) from error
-
-    def _require_all(self, written: "DataFrame") -> None:
-        count = written.count()
-        if self.row_count not in {None, count}:
-            message = f"Spark read {count} entity rows of {self.row_count}. Are there line breaks within quotes?"
-            raise RequestError(message)
 
     def _write(self, path: str) -> int:
         job: Any = self.job
