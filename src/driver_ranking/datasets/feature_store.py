@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
-from driver_ranking.feature_store.repo import CONFIG_FILE, FeatureRepo
+from driver_ranking.feature_store.repo import FeatureRepo
 
 if TYPE_CHECKING:
     from feast import FeatureStore
