@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from driver_ranking.feature_store.asof import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
-from driver_ranking.feature_store.asof_rows import open_engine
+from driver_ranking.feature_store.asof_engine import open_engine
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ENTITIES = EntityRows("entities", ("driver_id", "event_timestamp", "request"), "event_timestamp", ("request",))

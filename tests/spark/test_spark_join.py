@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +14,10 @@ import pyarrow as pa
 import pytest
 from contract.conftest import AsofRepo
 
-from driver_ranking.feature_store import asof_spark
-from driver_ranking.feature_store.asof import AsofError
+from driver_ranking.feature_store import asof_spark, asof_spark_groups
+from driver_ranking.feature_store.asof_engine import AsofError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import SparkSession
     from spark.conftest import SparkAsofRepo
 
@@ -40,9 +41,8 @@ def skewed(repo: AsofRepo, rng: np.random.Generator) -> tuple[pa.Table, pa.Table
 
 
 def test_skewed_rows_in_many_groups_get_what_the_local_store_gives(
-    asof_repo: SparkAsofRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asof_repo: SparkAsofRepo, tmp_path: Path, watched: Watched
 ) -> None:
-    monkeypatch.setattr(asof_spark, "_FEW_ROWS", 500)
     requests, features = skewed(asof_repo, np.random.default_rng(5))
     for part in range(3):
         asof_repo.write(f"stats/{part}.parquet", features.slice(part * ROWS // 3, ROWS // 3 + 1))
@@ -54,31 +54,90 @@ def test_skewed_rows_in_many_groups_get_what_the_local_store_gives(
     got = store.get_historical_features(requests, refs, full_feature_names=True).to_arrow().sort_by("request")
     want = AsofRepo(tmp_path).job(requests, tuple(refs), full_feature_names=True).to_arrow()
     assert got.equals(want.cast(got.schema))
+    assert len(watched.groups[0].splits) == 1
     assert 0.1 < got["v1__trips"].null_count / ROWS < 0.9
 
 
-def test_no_group_has_much_more_than_its_share(
-    asof_repo: SparkAsofRepo, session: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asof_spark, "_FEW_ROWS", 500)
-    requests, features = skewed(asof_repo, np.random.default_rng(6))
-    asof_repo.apply(asof_repo.view(rows=features))
-    job = asof_repo.open(rows_per_group=4_000).get_historical_features(requests, ["stats:trips"])
-    seen = session.sparkContext.accumulator(0)
-    original = asof_spark._joining  # noqa: SLF001  # no other way to see a group
+@dataclass
+class Watched:
+    """What was planned, and how many rows of both sides each group had."""
 
-    def watching(*arguments: object) -> object:
-        join = original(*arguments)  # type: ignore[arg-type]
+    folder: Path
+    groups: list[asof_spark_groups.Groups]
 
-        def watched(left: pa.Table, right: pa.Table) -> pa.Table:
-            seen.add(max(0, left.num_rows - 4_500))
+    def sizes(self) -> list[int]:
+        return [int(path.name.partition("-")[0]) for path in self.folder.iterdir()]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Watch the groups; of rows so few that they would not be split otherwise."""
+    watch = Watched(tmp_path / "sizes", [])
+    watch.folder.mkdir()
+    joining, planned = asof_spark.joining, asof_spark.planned
+
+    def noting(*arguments: Any) -> Any:
+        join, folder = joining(*arguments), str(watch.folder)
+
+        def noted(left: pa.Table, right: pa.Table) -> pa.Table:
+            (Path(folder) / f"{left.num_rows + right.num_rows}-{uuid.uuid4().hex}").touch()
             return join(left, right)
 
-        return watched
+        return noted
 
-    monkeypatch.setattr(asof_spark, "_joining", watching)
-    assert job.to_spark_df().count() == ROWS
-    assert seen.value == 0
+    def keeping(*arguments: Any) -> Any:
+        watch.groups = planned(*arguments)
+        return watch.groups
+
+    monkeypatch.setattr(asof_spark, "joining", noting)
+    monkeypatch.setattr(asof_spark, "planned", keeping)
+    monkeypatch.setattr(asof_spark_groups, "_FEW_ROWS", 10)
+    return watch
+
+
+@pytest.mark.parametrize("by_created", [False, True])
+def test_however_rows_are_split_they_get_what_the_local_store_gives(
+    asof_repo: SparkAsofRepo, watched: Watched, *, by_created: bool
+) -> None:
+    rng, count = np.random.default_rng(7), 3_000
+    noon = np.datetime64(asof_repo.noon().replace(tzinfo=None), "us")
+
+    def moments(least: int, most: int) -> pa.Array:
+        times = noon + rng.integers(least, most, count).astype("timedelta64[m]")
+        return pa.array(times, pa.timestamp("us", "UTC"), mask=rng.random(count) < 0.05)
+
+    def drivers(last: int) -> pa.Array:
+        return pa.array(rng.integers(0, last, count), mask=rng.random(count) < 0.05)
+
+    stats = {"driver_id": drivers(15), "event_timestamp": moments(0, 90), "created": moments(0, 90)}
+    trips = pa.array(np.arange(count, dtype=np.int32), mask=rng.random(count) < 0.05)
+    source = asof_repo.source(asof_repo.write("stats.parquet", pa.table({**stats, "trips": trips})))
+    views = [asof_repo.view(f"v{n}", source=source, ttl=ttl) for n, ttl in enumerate((None, timedelta(minutes=9)))]
+    asof_repo.apply(*views)
+    requests = pa.table({"driver_id": drivers(17), "event_timestamp": moments(-5, 120), "request": range(count)})
+    options = {"full_feature_names": True, "filter_by_created_timestamp": by_created}
+    refs = ["v0:trips", "v1:trips"]
+    store = asof_repo.open(rows_per_group=100)
+    got = store.get_historical_features(requests, refs, **options).to_arrow().sort_by("request")
+    want = AsofRepo(asof_repo.folder).job(requests, tuple(refs), **options).to_arrow()
+    assert got.equals(want.cast(got.schema))
+    splits = [split for groups in watched.groups for split in groups.splits.values()]
+    assert len(splits) >= 20
+    assert {bool(split.cuts) for split in splits} == {not by_created}
+
+
+@pytest.mark.parametrize("heavy", ["requests", "both"])
+def test_no_group_has_much_more_than_its_share(asof_repo: SparkAsofRepo, watched: Watched, heavy: str) -> None:
+    requests, features = skewed(asof_repo, np.random.default_rng(6))
+    if heavy == "requests":
+        features = features.slice(ROWS // 5)
+    asof_repo.apply(asof_repo.view(rows=features))
+    store = asof_repo.open(rows_per_group=4_000)
+    assert store.get_historical_features(requests, ["stats:trips"]).to_spark_df().count() == ROWS
+    sizes = watched.sizes()
+    assert len(sizes) == watched.groups[0].count
+    assert max(sizes) < 6_000
+    assert sum(sizes) < 1.2 * (len(requests) + len(features))
 
 
 def test_spark_frames_and_spark_sql_are_entity_rows(asof_repo: SparkAsofRepo, session: SparkSession) -> None:

@@ -15,8 +15,9 @@ from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
-from driver_ranking.feature_store.asof_rows import AsofError
-from driver_ranking.feature_store.asof_spark import arrow_schema, column, read_parquet
+from driver_ranking.feature_store.asof_engine import AsofError
+from driver_ranking.feature_store.asof_spark import arrow_schema, read_parquet
+from driver_ranking.feature_store.asof_spark_groups import column
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from driver_ranking.feature_store.spark_folder import ParquetFolder
 

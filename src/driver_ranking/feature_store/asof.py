@@ -37,19 +37,21 @@ from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref, compute_non_entity_date_range
 from pydantic import StrictStr  # noqa: TC002  # pydantic looks it up when the class is made
 
-from driver_ranking.feature_store.asof_rows import (
+from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
     URL_SCHEME,
     AsofError,
     Engine,
     Relation,
+    explained,
+    listed,
+    open_engine,
+)
+from driver_ranking.feature_store.asof_rows import (
     TimeRange,
     check_entities,
     entity_relation,
     event_time_column,
-    explained,
-    listed,
-    open_engine,
     parquet_relation,
     require_distinct,
     with_instants,

@@ -1,143 +1,45 @@
 """Rows that DuckDB can read: Parquet sources and entity rows of every kind, local or through fsspec.
 
 Nothing here loads rows: a source or the entity rows become a table expression, with its columns looked up and the
-columns that number its rows. Each query has a connection of its own, with the time zone UTC.
+columns that number its rows.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tempfile
-import uuid
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pds
 
+from driver_ranking.feature_store.asof_engine import (
+    ENTITIES,
+    ROW_NUMBER,
+    URL_SCHEME,
+    AsofError,
+    Engine,
+    Relation,
+    explained,
+    listed,
+)
 from driver_ranking.feature_store.asof_sql import literal, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-ENTITIES = "the entity rows"
-URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _EVENT_TIME = "event_timestamp"
-_ROW = "asof: number of the row"
-_MAX_ROWS_PER_FILE = 2**40
-_SQL_START = re.compile(r"[\s(]*(select|with|from)[\s(\"'*]", re.IGNORECASE)
+MAX_ROWS_PER_FILE = 2**40
+SQL_START = re.compile(r"[\s(]*(select|with|from)[\s(\"'*]", re.IGNORECASE)
 _WILDCARD = re.compile(r"([*?\[])")
 _CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
-
-
-class AsofError(ValueError):
-    """Something about a source, the entity rows or the request is wrong; the message says what and what to do."""
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn errors of DuckDB and Arrow into one that starts with what failed."""
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException) as error:
-        message = f"{what}: {error}"
-        raise AsofError(message) from error
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A table expression, its columns with their DuckDB types, the columns that number its rows, and its name."""
-
-    sql: str
-    columns: dict[str, str]
-    order: tuple[str, ...]
-    what: str
-
-    def require(self, names: Iterable[str], why: str) -> None:
-        """Refuse a relation that lacks a column; `why` says who needs it."""
-        missing = [name for name in names if name not in self.columns]
-        if missing:
-            message = f"{self.what} has no column {listed(missing)}, {why}; it has {listed(self.columns)}"
-            raise AsofError(message)
-
-
-class Engine:
-    """One DuckDB connection and what is registered with it."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-        self._schemes = {"file"}
-
-    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
-        """Run a statement."""
-        with explained("DuckDB could not run the query"):
-            return self._connection.execute(sql)
-
-    def relation(self, sql: str, what: str, order: tuple[str, ...] = ()) -> Relation:
-        """Look up the columns of a table expression; `what` names it in errors."""
-        with explained(f"{what} cannot be read"):
-            described = self._connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
-        return Relation(sql, {name: kind for name, kind, *_ in described if name not in order}, order, what)
-
-    def numbered(self, sql: str, what: str) -> Relation:
-        """Number rows that have no numbers of their own, in the order in which they are read."""
-        self.execute("SET preserve_insertion_order = true")
-        return self.relation(f"(SELECT *, row_number() OVER () AS {quoted(_ROW)} FROM {sql})", what, (_ROW,))
-
-    def register(self, data: object, name: str | None = None) -> str:
-        """Let DuckDB read an Arrow table or data set in place, by a name or a made-up one; return its name in SQL."""
-        name = name or f"asof_{uuid.uuid4().hex}"
-        self._connection.register(name, data)
-        return quoted(name)
-
-    def mount(self, text: str, what: str) -> None:
-        """Register the fsspec file system of every URL scheme in a text."""
-        for scheme in set(URL_SCHEME.findall(text)) - self._schemes:
-            try:
-                self._connection.register_filesystem(fsspec.filesystem(scheme))
-            except (ImportError, ValueError) as error:
-                message = f"{what}: fsspec has no file system for {scheme}:// ({error})"
-                raise AsofError(message) from error
-            self._schemes.add(scheme)
-
-    def glob(self, pattern: str, what: str) -> list[str]:
-        """Return the paths that match, sorted."""
-        with explained(f"{what} cannot be listed"):
-            found = self._connection.execute("SELECT file FROM glob(?)", [pattern]).fetchall()
-        return sorted(file for (file,) in found)
-
-
-@contextmanager
-def open_engine(options: Mapping[str, Any]) -> Iterator[Engine]:
-    """Open a DuckDB connection with its own settings; None leaves one at its default."""
-    with tempfile.TemporaryDirectory(prefix="asof-") as spill:
-        # Rows in any order need less memory; what needs an order says so. DuckDB joins row by row where it expects few
-        # entity rows, and it can't know how many there are in memory: 10^5 by 10^5 rows took 75 times as long.
-        settings: dict[str, Any] = {
-            "preserve_insertion_order": False,
-            "temp_directory": spill,
-            "asof_loop_join_threshold": 0,
-        }
-        settings |= {name: value for name, value in options.items() if value is not None}
-        with explained("DuckDB refuses the options of the offline store"):
-            connection = duckdb.connect(config=settings)
-        with closing(connection):
-            connection.execute("SET TimeZone = 'UTC'")
-            yield Engine(connection)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for an error message."""
-    return ", ".join(f"'{name}'" for name in names) or "none"
 
 
 def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
@@ -180,8 +82,8 @@ def _plain(path: str) -> str:
 def _parquet_files(engine: Engine, files: Sequence[str], what: str, option: str) -> Relation:
     listed_files = ", ".join(literal(_plain(file)) for file in files)
     # One number that rises through the files: sorting by one column takes less memory than by two.
-    number = f"file_index::BIGINT * {_MAX_ROWS_PER_FILE} + file_row_number AS {quoted(_ROW)}"
-    return engine.relation(f"(SELECT *, {number} FROM read_parquet([{listed_files}], {option}))", what, (_ROW,))
+    number = f"file_index::BIGINT * {MAX_ROWS_PER_FILE} + file_row_number AS {quoted(ROW_NUMBER)}"
+    return engine.relation(f"(SELECT *, {number} FROM read_parquet([{listed_files}], {option}))", what, (ROW_NUMBER,))
 
 
 def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> Relation:
@@ -245,7 +147,7 @@ def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relatio
         return _entity_table(engine, entities, in_order=in_order)
     if isinstance(entities, pds.Dataset):
         return _entity_dataset(engine, entities, in_order=in_order)
-    if isinstance(entities, str) and _SQL_START.match(entities):
+    if isinstance(entities, str) and SQL_START.match(entities):
         engine.mount(entities, ENTITIES)
         return _rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order)
     return _entity_file(engine, os.fspath(entities), in_order=in_order)
@@ -258,8 +160,8 @@ def _rows(engine: Engine, sql: str, *, in_order: bool) -> Relation:
 def _entity_table(engine: Engine, table: pa.Table, *, in_order: bool) -> Relation:
     require_distinct(table.column_names, ENTITIES)
     if in_order:
-        table = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
-    return engine.relation(engine.register(table), ENTITIES, (_ROW,) if in_order else ())
+        table = table.append_column(ROW_NUMBER, pa.array(np.arange(table.num_rows)))
+    return engine.relation(engine.register(table), ENTITIES, (ROW_NUMBER,) if in_order else ())
 
 
 def _entity_dataset(engine: Engine, dataset: pds.Dataset, *, in_order: bool) -> Relation:

@@ -17,12 +17,11 @@ Materialization and whatever else reads a source alone is that of ``AsofOfflineS
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -45,23 +44,27 @@ from driver_ranking.feature_store.asof import (
     _Retrieval,
     _settled,
 )
-from driver_ranking.feature_store.asof_rows import (
-    _MAX_ROWS_PER_FILE,
-    _ROW,
-    _SQL_START,
+from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
+    ROW_NUMBER,
     AsofError,
     Engine,
     Relation,
-    TimeRange,
     explained,
     open_engine,
+)
+from driver_ranking.feature_store.asof_rows import (
+    MAX_ROWS_PER_FILE,
+    SQL_START,
+    TimeRange,
     require_distinct,
 )
+from driver_ranking.feature_store.asof_spark_groups import JoinSides, cogrouped, column, planned
+from driver_ranking.feature_store.asof_spark_workers import joining
 from driver_ranking.feature_store.asof_sql import EntityRows, ViewJoin, point_in_time_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from feast.feature_view import FeatureView
@@ -69,20 +72,17 @@ if TYPE_CHECKING:
     from feast.infra.registry.base_registry import BaseRegistry
     from feast.repo_config import RepoConfig
     from feast.saved_dataset import SavedDatasetStorage
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["SparkAsofOfflineStore", "SparkAsofOfflineStoreConfig", "SparkAsofRetrievalJob"]
 
-_GROUP = "asof: group"
-_PART = "asof: part of the group"
 _ENTITY_ROWS = "asof: entity rows"
 _FEATURE_ROWS = "asof: feature rows of "
 _FILE = "asof: file"
 _GLOB = re.compile(r"([*?{}\[\]\\])")
 _SLASHES = re.compile(r"^file:/+")
+_FEW_FILES = 8
 _NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,\w+\)\)", re.MULTILINE)
-_FEW_ROWS = 50_000  # not worth a task of their own
-_FULL = 1.5  # times the entity rows that a group should have: above it, it is split
 
 
 class SparkAsofOfflineStoreConfig(AsofOfflineStoreConfig):
@@ -116,13 +116,6 @@ def _session(options: SparkAsofOfflineStoreConfig) -> SparkSession:
         return SparkSession.builder.getOrCreate()
     defaults = {"spark.driver.host": "127.0.0.1", "spark.sql.session.timeZone": "UTC"}
     return SparkSession.builder.config(map={**defaults, **(options.spark_conf or {})}).getOrCreate()
-
-
-def column(name: str) -> Column:
-    """Return the column of exactly this name."""
-    from pyspark.sql import functions as sf
-
-    return sf.col("`" + name.replace("`", "``") + "`")
 
 
 @contextmanager
@@ -181,18 +174,35 @@ def _with_microseconds(frame: DataFrame) -> DataFrame:
 
 
 def _nanosecond_columns(spark: SparkSession, file: str) -> list[str]:
+    with _footer(spark, file) as footer:
+        return _NANOSECONDS.findall(footer.getFileMetaData().getSchema().toString())
+
+
+@contextmanager
+def _footer(spark: SparkSession, file: str) -> Iterator[Any]:
+    """Open a Parquet file's footer, a Java object: Spark hands over neither all types nor the number of rows."""
     context = spark.sparkContext
-    jvm: Any = context._jvm  # noqa: SLF001 - Spark does not hand the type over
+    jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
     path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
     conf = context._jsc.hadoopConfiguration()  # noqa: SLF001 - likewise
-    footer = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(
-        jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, conf)
-    )
+    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, conf)
+    footer = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
     try:
-        schema = footer.getFileMetaData().getSchema().toString()
+        yield footer
     finally:
         footer.close()
-    return _NANOSECONDS.findall(schema)
+
+
+def _rows_of_files(frame: DataFrame) -> int | None:
+    """Return the number of rows in the files of a frame as their footers tell, None if these are many to open."""
+    files = frame.inputFiles()
+    if len(files) > _FEW_FILES:
+        return None
+    rows = 0
+    for file in files:
+        with _footer(frame.sparkSession, file) as footer:
+            rows += int(footer.getRecordCount())
+    return rows
 
 
 def read_parquet(spark: SparkSession, path: str, what: str) -> DataFrame:
@@ -212,15 +222,15 @@ def _numbered_source(spark: SparkSession, path: str, what: str) -> DataFrame:
     row = sf.col("_metadata.row_index")
     files = sorted(frame.inputFiles(), key=unquote)
     if len(files) < 2:  # noqa: PLR2004 - there is no order among one
-        return _with_microseconds(frame.withColumn(_ROW, row))
-    firsts = [(_SLASHES.sub("file:/", file), number * _MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
+        return _with_microseconds(frame.withColumn(ROW_NUMBER, row))
+    firsts = [(_SLASHES.sub("file:/", file), number * MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
     numbers = sf.broadcast(spark.createDataFrame(firsts, "file string, first_row long"))
     file = sf.regexp_replace(sf.col("_metadata.file_path"), _SLASHES.pattern, "file:/")
-    placed = frame.withColumns({_ROW: row, _FILE: file})
+    placed = frame.withColumns({ROW_NUMBER: row, _FILE: file})
     joined = placed.join(numbers, column(_FILE) == numbers["file"], "left")
     unknown = sf.raise_error(sf.concat(sf.lit("a file that was not listed: "), column(_FILE))).cast("bigint")
-    number = sf.coalesce(numbers["first_row"], unknown) + column(_ROW)
-    return _with_microseconds(joined.select(*map(column, frame.columns), number.alias(_ROW)))
+    number = sf.coalesce(numbers["first_row"], unknown) + column(ROW_NUMBER)
+    return _with_microseconds(joined.select(*map(column, frame.columns), number.alias(ROW_NUMBER)))
 
 
 def _entity_frame(spark: SparkSession, entities: Any) -> DataFrame:  # noqa: ANN401 - Feast's union, and Spark's frames
@@ -234,7 +244,7 @@ def _entity_frame(spark: SparkSession, entities: Any) -> DataFrame:  # noqa: ANN
     if isinstance(entities, pa.Table):
         require_distinct(entities.column_names, ENTITIES)
         return spark.createDataFrame(_with_known_types(entities))
-    if _SQL_START.match(str(entities)):
+    if _is_sql(entities):
         with _spark_explained("Spark could not run the query"):
             return spark.sql(str(entities).rstrip().rstrip(";"))
     return read_parquet(spark, os.fspath(entities), ENTITIES)
@@ -261,6 +271,10 @@ def _check_entities(entities: object) -> None:
         raise AsofError(message)
 
 
+def _is_sql(entities: object) -> bool:
+    return isinstance(entities, str) and SQL_START.match(entities) is not None
+
+
 def _is_spark_frame(entities: object) -> bool:
     return type(entities).__module__.startswith("pyspark.sql") and hasattr(entities, "mapInArrow")
 
@@ -277,11 +291,11 @@ class _Schemas(_Retrieval):
 
     def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
         name = engine.register(self.sources[source.name], _FEATURE_ROWS + source.name)
-        return engine.relation(name, f"source '{source.name}'", (_ROW,))
+        return engine.relation(name, f"source '{source.name}'", (ROW_NUMBER,))
 
     def _given_rows(self, engine: Engine, *, in_order: bool) -> Relation:
         name = engine.register(self.rows, _ENTITY_ROWS)
-        return engine.relation(name, ENTITIES, (_ROW,) if in_order else ())
+        return engine.relation(name, ENTITIES, (ROW_NUMBER,) if in_order else ())
 
 
 @dataclass(frozen=True)
@@ -318,10 +332,10 @@ class _SparkRetrieval:
         if in_order:
             from pyspark.sql import functions as sf
 
-            entities = entities.withColumn(_ROW, sf.monotonically_increasing_id())
+            entities = entities.withColumn(ROW_NUMBER, sf.monotonically_increasing_id())
         event_time, steps = self._steps(entities, sources, in_order=in_order)
         joined = self._joined(entities, sources, event_time, steps)
-        joined = joined.orderBy(column(_ROW)) if in_order else joined
+        joined = joined.orderBy(column(ROW_NUMBER)) if in_order else joined
         features = [(item.position, item.output) for step in steps for item in step.join.features]
         return joined.select(*(column(name) for name in [*names, *(name for _, name in sorted(features))]))
 
@@ -384,19 +398,30 @@ class _SparkRetrieval:
     def _joined(
         self, entities: DataFrame, sources: Mapping[str, DataFrame], event_time: str, steps: Sequence[_ViewStep]
     ) -> DataFrame:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
         joined = entities
-        count = entities.count()
-        for step in steps:
-            source = _needed(sources[step.source], step.join)
-            rows = count + source.count()
-            groups = _Groups.of(entities, step.join, event_time, self._group_count(entities, rows), count)
-            joined = groups.cogrouped(joined, source, self.options, step)
+        by_time = not self.retrieval.filter_by_created
+        sides = [
+            JoinSides(step.join, entities, event_time, _needed(sources[step.source], step.join), by_time)
+            for step in steps
+        ]
+        most_rows = self._most_rows(entities, sources)
+        for step, groups in zip(steps, planned(sides, self.options.rows_per_group, most_rows), strict=True):
+            names = (_ENTITY_ROWS, _FEATURE_ROWS + step.source)
+            join = joining(step.sql, names, step.schema, self.options.memory_limit)
+            joined = cogrouped(groups, joined, join, from_arrow_schema(step.schema))
         return joined
 
-    def _group_count(self, frame: DataFrame, rows: int) -> int:
-        needed = math.ceil(rows / self.options.rows_per_group)
-        worth = math.ceil(rows / _FEW_ROWS)
-        return max(1, needed, min(frame.sparkSession.sparkContext.defaultParallelism, worth))
+    def _most_rows(self, entities: DataFrame, sources: Mapping[str, DataFrame]) -> int | None:
+        """Return a bound of the rows of any one join, if it is known without a job."""
+        given = self.retrieval.entities
+        if isinstance(given, TimeRange) or _is_spark_frame(given) or _is_sql(given):
+            return None
+        asked = len(given) if isinstance(given, pd.DataFrame | pa.Table) else _rows_of_files(entities)
+        offered = [_rows_of_files(frame) for frame in sources.values()]
+        known = [rows for rows in [asked, *offered] if rows is not None]
+        return sum(known) if len(known) == 1 + len(offered) else None
 
 
 def _seen_keys(source: DataFrame, join: ViewJoin, span: TimeRange, keys: Sequence[str]) -> DataFrame:
@@ -417,128 +442,10 @@ def _needed(source: DataFrame, join: ViewJoin) -> DataFrame:
     """Leave out columns that are not asked for, and rows that match nothing."""
     keys = [key.source for key in join.keys]
     columns = [*keys, join.event_time, *([join.created] if join.created else []), *(f.source for f in join.features)]
-    kept = source.select(*map(column, dict.fromkeys([*columns, _ROW])))
+    kept = source.select(*map(column, dict.fromkeys([*columns, ROW_NUMBER])))
     for name in (*keys, join.event_time):
         kept = kept.where(column(name).isNotNull())
     return kept
-
-
-# ---- Groups --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Which group a row belongs to.
-
-    Every expression depends on the row's values and on the partition of the input that the row is in, never on the
-    order in which rows arrive: a task that is run again, because a worker was lost, puts each row where it was.
-
-    Attributes:
-        count: How many groups the keys are hashed to.
-        join: The join that is grouped for.
-        event_time: The entity rows' event time.
-        parts: Into how many parts a group is split, for those that are.
-        kinds: The Spark types of the keys' two sides decide how they are hashed: equal values must meet.
-    """
-
-    count: int
-    join: ViewJoin
-    event_time: str
-    parts: Mapping[int, int]
-    kinds: Mapping[str, str]
-
-    @classmethod
-    def of(cls, entities: DataFrame, join: ViewJoin, event_time: str, count: int, rows: int) -> _Groups:
-        """Count the entity rows of each group, and split those that have too many."""
-        types = {name.casefold(): kind for name, kind in entities.dtypes}
-        groups = cls(count, join, event_time, {}, {key.entity: types[key.entity.casefold()] for key in join.keys})
-        full = max(_FULL * rows / count, _FEW_ROWS)
-        if count == 1 or not join.keys:
-            return groups
-        counted = entities.where(groups._matchable()).groupBy(groups._hash("entity").alias(_GROUP)).count().collect()
-        parts = {int(row[0]): math.ceil(row[1] / (full / _FULL)) for row in counted if row[1] > full}
-        return replace(groups, parts=parts)
-
-    def cogrouped(
-        self, rows: DataFrame, source: DataFrame, options: SparkAsofOfflineStoreConfig, step: _ViewStep
-    ) -> DataFrame:
-        """Join each group by the statement of a view."""
-        from pyspark.sql.pandas.types import from_arrow_schema
-
-        tasks = self.count + sum(parts - 1 for parts in self.parts.values())
-        left = rows.withColumn(_GROUP, self._group_of_entity_row(rows)).repartition(tasks, column(_GROUP))
-        right = self._feature_rows(source).repartition(tasks, column(_GROUP))
-        join = _joining(step.sql, _FEATURE_ROWS + step.source, step.schema, options.memory_limit)
-        both = left.groupBy(column(_GROUP)).cogroup(right.groupBy(column(_GROUP)))
-        return both.applyInArrow(join, from_arrow_schema(step.schema))
-
-    def _matchable(self) -> Column:
-        condition = column(self.event_time).isNotNull()
-        for key in self.join.keys:
-            condition &= column(key.entity).isNotNull()
-        return condition
-
-    def _hash(self, side: str) -> Column:
-        from pyspark.sql import functions as sf
-
-        keys = [_hashable(column(getattr(key, side)), self.kinds[key.entity]) for key in self.join.keys]
-        return sf.pmod(sf.xxhash64(*keys), sf.lit(self.count)).cast("int")
-
-    def _group_of_entity_row(self, rows: DataFrame) -> Column:
-        """Return the number of a row's group; negative if it matches nothing."""
-        from pyspark.sql import functions as sf
-
-        salt = sf.xxhash64(*map(column, rows.columns)) + sf.spark_partition_id()
-        anywhere = sf.pmod(salt, sf.lit(self.count)).cast("int")
-        if not self.join.keys:
-            return sf.when(self._matchable(), anywhere).otherwise(-1 - anywhere)
-        group = self._hash("entity")
-        if self.parts:
-            group += self.count * sf.pmod(salt, self._parts_of(group)).cast("int")
-        return sf.when(self._matchable(), group).otherwise(-1 - anywhere)
-
-    def _parts_of(self, group: Column) -> Column:
-        from pyspark.sql import functions as sf
-
-        pairs = [sf.lit(number) for pair in self.parts.items() for number in pair]
-        return sf.coalesce(sf.create_map(*pairs)[group], sf.lit(1))
-
-    def _feature_rows(self, source: DataFrame) -> DataFrame:
-        """Send feature rows to all parts of their group; those of a view without keys, to all groups."""
-        from pyspark.sql import functions as sf
-
-        if not self.join.keys:
-            everywhere = sf.sequence(sf.lit(0), sf.lit(self.count - 1))
-            return source.withColumn(_GROUP, sf.explode(everywhere))
-        group = self._hash("source")
-        if not self.parts:
-            return source.withColumn(_GROUP, group)
-        spread = source.withColumn(_GROUP, group)
-        spread = spread.withColumn(_PART, sf.explode(sf.sequence(sf.lit(0), self._parts_of(column(_GROUP)) - 1)))
-        return spread.withColumn(_GROUP, column(_GROUP) + self.count * column(_PART)).drop(_PART)
-
-
-def _hashable(key: Column, kind: str) -> Column:
-    """Return a value that is equal on both sides where DuckDB compares them as equal."""
-    if kind in {"tinyint", "smallint", "int", "bigint", "float", "double"} or kind.startswith("decimal"):
-        return key.cast("double") + 0.0  # -0.0 becomes 0.0
-    if kind.startswith(("timestamp", "date")):
-        return key.cast("timestamp")
-    return key
-
-
-def _joining(
-    sql: str, features: str, schema: pa.Schema, memory_limit: str | None
-) -> Callable[[pa.Table, pa.Table], pa.Table]:
-    """Return what a Python worker does with a group."""
-
-    def joined(entity_rows: pa.Table, feature_rows: pa.Table) -> pa.Table:
-        with open_engine({"memory_limit": memory_limit, "threads": 1}) as engine:
-            engine.register(entity_rows, _ENTITY_ROWS)
-            engine.register(feature_rows, features)
-            return engine.execute(sql).to_arrow_table().cast(schema)
-
-    return joined
 
 
 # ---- The job -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,126 @@
+"""DuckDB as the join uses it: a connection of its own per query, with the time zone UTC, and errors that explain."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import uuid
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import fsspec
+import pyarrow as pa
+
+from driver_ranking.feature_store.asof_sql import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+ENTITIES = "the entity rows"
+URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+ROW_NUMBER = "asof: number of the row"
+
+
+class AsofError(ValueError):
+    """Something about a source, the entity rows or the request is wrong; the message says what and what to do."""
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn errors of DuckDB and Arrow into one that starts with what failed."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from error
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table expression, its columns with their DuckDB types, the columns that number its rows, and its name."""
+
+    sql: str
+    columns: dict[str, str]
+    order: tuple[str, ...]
+    what: str
+
+    def require(self, names: Iterable[str], why: str) -> None:
+        """Refuse a relation that lacks a column; `why` says who needs it."""
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            message = f"{self.what} has no column {listed(missing)}, {why}; it has {listed(self.columns)}"
+            raise AsofError(message)
+
+
+class Engine:
+    """One DuckDB connection and what is registered with it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._schemes = {"file"}
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement."""
+        with explained("DuckDB could not run the query"):
+            return self._connection.execute(sql)
+
+    def relation(self, sql: str, what: str, order: tuple[str, ...] = ()) -> Relation:
+        """Look up the columns of a table expression; `what` names it in errors."""
+        with explained(f"{what} cannot be read"):
+            described = self._connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
+        return Relation(sql, {name: kind for name, kind, *_ in described if name not in order}, order, what)
+
+    def numbered(self, sql: str, what: str) -> Relation:
+        """Number rows that have no numbers of their own, in the order in which they are read."""
+        self.execute("SET preserve_insertion_order = true")
+        return self.relation(
+            f"(SELECT *, row_number() OVER () AS {quoted(ROW_NUMBER)} FROM {sql})", what, (ROW_NUMBER,)
+        )
+
+    def register(self, data: object, name: str | None = None) -> str:
+        """Let DuckDB read an Arrow table or data set in place, by a name or a made-up one; return its name in SQL."""
+        name = name or f"asof_{uuid.uuid4().hex}"
+        self._connection.register(name, data)
+        return quoted(name)
+
+    def mount(self, text: str, what: str) -> None:
+        """Register the fsspec file system of every URL scheme in a text."""
+        for scheme in set(URL_SCHEME.findall(text)) - self._schemes:
+            try:
+                self._connection.register_filesystem(fsspec.filesystem(scheme))
+            except (ImportError, ValueError) as error:
+                message = f"{what}: fsspec has no file system for {scheme}:// ({error})"
+                raise AsofError(message) from error
+            self._schemes.add(scheme)
+
+    def glob(self, pattern: str, what: str) -> list[str]:
+        """Return the paths that match, sorted."""
+        with explained(f"{what} cannot be listed"):
+            found = self._connection.execute("SELECT file FROM glob(?)", [pattern]).fetchall()
+        return sorted(file for (file,) in found)
+
+
+@contextmanager
+def open_engine(options: Mapping[str, Any]) -> Iterator[Engine]:
+    """Open a DuckDB connection with its own settings; None leaves one at its default."""
+    with tempfile.TemporaryDirectory(prefix="asof-") as spill:
+        # Rows in any order need less memory; what needs an order says so. DuckDB joins row by row where it expects few
+        # entity rows, and it can't know how many there are in memory: 10^5 by 10^5 rows took 75 times as long.
+        settings: dict[str, Any] = {
+            "preserve_insertion_order": False,
+            "temp_directory": spill,
+            "asof_loop_join_threshold": 0,
+        }
+        settings |= {name: value for name, value in options.items() if value is not None}
+        with explained("DuckDB refuses the options of the offline store"):
+            connection = duckdb.connect(config=settings)
+        with closing(connection):
+            connection.execute("SET TimeZone = 'UTC'")
+            yield Engine(connection)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for an error message."""
+    return ", ".join(f"'{name}'" for name in names) or "none"
