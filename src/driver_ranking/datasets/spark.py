@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,7 +18,7 @@ from driver_ranking.feature_store.asof_engine import AsofError
 from driver_ranking.feature_store.asof_spark import arrow_schema, read_parquet
 from driver_ranking.feature_store.asof_spark_groups import column
 from driver_ranking.feature_store.extraction import ExtractedFeatures
-from driver_ranking.feature_store.spark_folder import ParquetFolder
+from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +51,15 @@ class SparkRows:
     ) -> MappedRows:
         """Return the rows with columns added, to be computed when they are written."""
         return MappedRows(self, mapping, added, report)
+
+    def query(self, name: str, sql: str) -> list[tuple[Any, ...]]:
+        """Return what a query gives, in which the rows have a name."""
+        return [
+            tuple(row)
+            for row in self.frame.sparkSession.sql(
+                f"WITH {name} AS (SELECT * FROM {{rows}}) {sql}", rows=self.frame
+            ).collect()
+        ]
 
 
 @dataclass(frozen=True)
@@ -283,7 +291,7 @@ def _raw_file(path: str) -> DataFrame:
     from pyspark.sql import functions as sf
 
     session = spark.session()
-    name = path if "://" in path else str(Path(path).absolute())
+    name = as_url(path)
     with duckdb.connect() as connection:
         source = local.FileSource(path, connection)
     if source.is_parquet:

@@ -62,6 +62,7 @@ from driver_ranking.feature_store.asof_rows import (
 from driver_ranking.feature_store.asof_spark_groups import JoinSides, cogrouped, column, planned
 from driver_ranking.feature_store.asof_spark_workers import joining
 from driver_ranking.feature_store.asof_sql import EntityRows, ViewJoin, point_in_time_sql
+from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url, located
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -120,13 +121,15 @@ def _session(options: SparkAsofOfflineStoreConfig) -> SparkSession:
 
 @contextmanager
 def _spark_explained(what: str) -> Iterator[None]:
-    """Turn Spark's refusal of a plan into an error that starts with what failed."""
-    from pyspark.errors import AnalysisException, IllegalArgumentException, ParseException
+    """Turn an error of Spark, or of Java, into one that starts with what failed."""
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
 
     try:
         yield
-    except (AnalysisException, IllegalArgumentException, ParseException) as error:
-        message = f"{what}: {str(error).splitlines()[0]}"
+    except (PySparkException, Py4JJavaError) as error:
+        reason = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+        message = f"{what}: {reason.splitlines()[0]}"
         raise AsofError(message) from error
 
 
@@ -141,21 +144,15 @@ def _parquet_frame(spark: SparkSession, path: str, what: str) -> DataFrame:
     """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become times."""
     spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # else Spark refuses what pandas writes
     reader = spark.read.option("mergeSchema", "true")
+    path = as_url(path)
     with _spark_explained(f"{what} cannot be read"):
-        if _is_there(spark, path):
+        system, there = located(spark, path)
+        if system.exists(there):  # as it is, and not as a pattern
             frame = reader.parquet(_GLOB.sub(r"\\\1", path))
         else:
-            frame = reader.option("basePath", _GLOB.split(path)[0].rpartition("/")[0] or ".").parquet(path)
+            frame = reader.option("basePath", _GLOB.split(path)[0].rpartition("/")[0]).parquet(path)
     require_distinct(frame.columns, what)
     return frame
-
-
-def _is_there(spark: SparkSession, path: str) -> bool:
-    """Tell whether a path names a file or folder as it is, and not as a pattern."""
-    context = spark.sparkContext
-    jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
-    located = jvm.org.apache.hadoop.fs.Path(path)
-    return bool(located.getFileSystem(context._jsc.hadoopConfiguration()).exists(located))  # noqa: SLF001 - likewise
 
 
 def _with_microseconds(frame: DataFrame) -> DataFrame:
@@ -338,6 +335,16 @@ class _SparkRetrieval:
         joined = joined.orderBy(column(ROW_NUMBER)) if in_order else joined
         features = [(item.position, item.output) for step in steps for item in step.join.features]
         return joined.select(*(column(name) for name in [*names, *(name for _, name in sorted(features))]))
+
+    def collected(self, *, in_order: bool) -> pa.Table:
+        """Bring the joined rows here, with the types of entity rows that Spark lacks."""
+        table, given = self.frame(in_order=in_order).toArrow(), self.retrieval.entities
+        if isinstance(given, pd.DataFrame):
+            given = pa.Table.from_pandas(given.head(0), preserve_index=False)
+        if not isinstance(given, pa.Table):
+            return table
+        unsigned = {item.name: item.type for item in given.schema if pa.types.is_unsigned_integer(item.type)}
+        return table.cast(pa.schema([item.with_type(unsigned.get(item.name, item.type)) for item in table.schema]))
 
     def entities(self, spark: SparkSession, sources: Mapping[str, DataFrame]) -> DataFrame:
         """Return the entity rows."""
@@ -539,8 +546,6 @@ class SparkAsofRetrievalJob(RetrievalJob):
             message = f"cannot persist to a {type(storage).__name__}, only to a SavedDatasetFileStorage"
             raise AsofError(message)
         source = _checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
-        from driver_ranking.feature_store.spark_folder import ParquetFolder
-
         folder = ParquetFolder(_located(source.path, self._query.retrieval.repo_path))
         frame = self.to_spark_df()
         if not allow_overwrite and folder.exists(frame.sparkSession):
@@ -564,7 +569,7 @@ class SparkAsofRetrievalJob(RetrievalJob):
         return [name for name in entities.columns if name != event_time], bounds[0], bounds[1]
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
-        return self._query.frame(in_order=self._in_order).toArrow()
+        return self._query.collected(in_order=self._in_order)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()

@@ -1,22 +1,47 @@
 """A folder of Parquet files that Spark writes, with notes beside them, replaced as a whole.
 
-Works on every file system that Spark's own connectors know. The rows are written to a hidden folder beside and renamed
-into place; on object stores, which have no rename, that is a copy and a delete of each file.
+Works on every file system that Spark's own connectors know. The rows are written to a hidden folder beside, which then
+takes the place of the last one: on a local file system of Linux by one exchange of both; else by two renames, between
+which there is a moment without any rows, but never with a part of them. On object stores, which have no rename, that is
+a copy and a delete of each file.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import re
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
 _NOTES = "_driver_ranking.json"  # readers of Parquet folders leave out what begins with an underscore
+_HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_AT_WORKING_DIRECTORY, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+# Spark's default is a type of 96 bits that others read as a time without a zone
+_TIMES = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+
+
+def as_url(path: str) -> str:
+    """Return the URL of a path; one without a scheme is of the local file system, as it is everywhere else."""
+    return path if _HAS_SCHEME.match(path) else f"file://{Path(path).absolute()}"
+
+
+def located(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """Return Hadoop's file system of a path, and the path in it; both are Java objects."""
+    context = spark.sparkContext
+    jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
+    there = jvm.org.apache.hadoop.fs.Path(as_url(path))
+    system = there.getFileSystem(context._jsc.hadoopConfiguration())  # noqa: SLF001 - likewise
+    return system, system.makeQualified(there)
 
 
 @dataclass(frozen=True)
@@ -24,23 +49,23 @@ class ParquetFolder:
     """A folder of Parquet files.
 
     Attributes:
-        path: A path or a URL of one of Spark's file systems; relative ones are those of Spark's default file system.
+        path: A local path, or a URL of one of Spark's file systems.
     """
 
     path: str
 
     def exists(self, spark: SparkSession) -> bool:
         """Tell whether there is anything at the path."""
-        system, path = self._located(spark, self.path)
+        system, path = located(spark, self.path)
         return bool(system.exists(path))
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Return the rows."""
-        return spark.read.parquet(self.path)
+        return spark.read.parquet(as_url(self.path))
 
     def notes(self, spark: SparkSession) -> dict[str, str]:
         """Return what was noted beside the rows; nothing if another program wrote them."""
-        system, path = self._located(spark, f"{self.path}/{_NOTES}")
+        system, path = located(spark, f"{self.path}/{_NOTES}")
         if not system.exists(path):
             return {}
         stream = system.open(path)
@@ -62,40 +87,56 @@ class ParquetFolder:
             rows: The rows.
             notes: Texts to keep beside them.
             check: Is given the rows as written, before they take the place of the last ones; may refuse by an error.
+
+        Raises:
+            OSError: The folder can't be renamed, or another run has put one there meanwhile.
         """
         spark = rows.sparkSession
-        system, target = self._located(spark, self.path)
+        system, target = located(spark, self.path)
         partial = f"{target.getParent()}/.{target.getName()}.{uuid.uuid4().hex}.tmp"
         try:
-            rows.write.parquet(partial)
-            _write_text(*self._located(spark, f"{partial}/{_NOTES}"), json.dumps(dict(notes or {}), indent=2))
+            with _setting(spark, *_TIMES):
+                rows.write.parquet(partial)
+            _write_text(*located(spark, f"{partial}/{_NOTES}"), json.dumps(dict(notes or {}), indent=2))
             if check is not None:
                 check(spark.read.parquet(partial))
-            self._put_in_place(spark, system, partial)
+            if not self._exchanged(partial):
+                self._renamed(spark, partial)
         finally:
-            system.delete(self._located(spark, partial)[1], True)  # noqa: FBT003 - Hadoop's signature: with what is in it
+            system.delete(located(spark, partial)[1], True)  # noqa: FBT003 - Hadoop's signature: with what is in it
 
-    def _put_in_place(self, spark: SparkSession, system: Any, partial: str) -> None:  # noqa: ANN401 - a Java object
-        """Rename; between the two renames there is a moment without any rows, but never one with a part of them."""
+    def _exchanged(self, partial: str) -> bool:
+        """Exchange both folders, if both are there and the operating system can."""
+        url = as_url(self.path)
+        if not url.startswith("file:"):
+            return False
+        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        here, there = (os.fsencode(re.sub("^file:/+", "/", one)) for one in (partial, url))
+        at = _AT_WORKING_DIRECTORY
+        return rename is not None and rename(at, here, at, there, _EXCHANGE) == 0
+
+    def _renamed(self, spark: SparkSession, partial: str) -> None:
         old = f"{partial.removesuffix('.tmp')}.old"
-        target, previous = self._located(spark, self.path)[1], self._located(spark, old)[1]
+        (system, target), (_, previous), (_, written) = (located(spark, one) for one in (self.path, old, partial))
         replaced = system.exists(target) and system.rename(target, previous)
-        if not system.rename(self._located(spark, partial)[1], target):
-            if replaced:
+        # onto a folder that is there, Hadoop would move it into that
+        if system.exists(target) or not system.rename(written, target):
+            if replaced and not system.exists(target):
                 system.rename(previous, target)
             message = f"The rows can't be put in place at {self.path}."
             raise OSError(message)
         if replaced:
             system.delete(previous, True)  # noqa: FBT003 - Hadoop's signature
 
-    @staticmethod
-    def _located(spark: SparkSession, path: str) -> tuple[Any, Any]:
-        """Return Hadoop's file system of a path, and the path in it."""
-        context = spark.sparkContext
-        jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
-        located = jvm.org.apache.hadoop.fs.Path(path)
-        system = located.getFileSystem(context._jsc.hadoopConfiguration())  # noqa: SLF001 - likewise
-        return system, system.makeQualified(located)
+
+@contextmanager
+def _setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
+    before = spark.conf.get(name)
+    spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        spark.conf.set(name, before or value)
 
 
 def _write_text(system: Any, path: Any, text: str) -> None:  # noqa: ANN401 - Java objects

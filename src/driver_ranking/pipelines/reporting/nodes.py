@@ -1,7 +1,7 @@
-"""The nodes of pipeline ``reporting``. DuckDB aggregates the output's file; no node holds its rows."""
+"""The nodes of pipeline ``reporting``. DuckDB or Spark aggregates the output where it is; no node holds its rows."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import duckdb
 import pyarrow.dataset as ds
@@ -12,19 +12,31 @@ if TYPE_CHECKING:
 _BINS = 40
 
 
-def plot_score_distribution(batch_output: ds.Dataset) -> "go.Figure":
+@runtime_checkable
+class AnswersSql(Protocol):
+    """Rows that are elsewhere, and answer queries there."""
+
+    def query(self, name: str, sql: str) -> list[tuple[Any, ...]]:
+        """Return what a query gives, in which the rows have a name; it is SQL that DuckDB and Spark share."""
+        ...
+
+
+Scored = ds.Dataset | AnswersSql
+
+
+def plot_score_distribution(batch_output: Scored) -> "go.Figure":
     """Plot how many rows have which score, and say how many have none."""
     import plotly.graph_objects as go
 
     counts, edges = _histogram(batch_output)
-    excluded = _query(batch_output, "SELECT count(*) FILTER (score IS NULL) FROM batch_output")[0][0]
+    excluded = _query(batch_output, "SELECT count(*) FILTER (WHERE score IS NULL) FROM batch_output")[0][0]
     centers = [(low + high) / 2 for low, high in pairwise(edges)]
     figure = go.Figure([go.Bar(x=centers, y=counts)])
     title = f"Scores of {sum(counts)} rows ({excluded} more have none)"
     return figure.update_layout(title=title, xaxis_title="score", yaxis_title="rows", bargap=0)
 
 
-def plot_top_drivers(batch_output: ds.Dataset, top_drivers: int) -> "go.Figure":
+def plot_top_drivers(batch_output: Scored, top_drivers: int) -> "go.Figure":
     """Plot the drivers with the highest scores; of a driver with several rows the best one counts."""
     import plotly.graph_objects as go
 
@@ -35,19 +47,21 @@ def plot_top_drivers(batch_output: ds.Dataset, top_drivers: int) -> "go.Figure":
     return figure.update_layout(title=f"Top {len(rows)} drivers", xaxis_title="driver", yaxis_title="score")
 
 
-def _histogram(batch_output: ds.Dataset) -> tuple[list[int], list[float]]:
+def _histogram(batch_output: Scored) -> tuple[list[int], list[float]]:
     """Return counts of equal bins between the lowest and the highest score, and the bins' edges."""
     ((low, high),) = _query(batch_output, "SELECT min(score), max(score) FROM batch_output")
     if low is None:
         return [], []
     width = (high - low) / _BINS or 1.0
-    bins = f"least(floor((score - {low!r}) / {width!r}), {_BINS - 1})::INTEGER"
+    bins = f"CAST(least(floor((score - {low!r}) / {width!r}), {_BINS - 1}) AS INTEGER)"
     sql = f"SELECT {bins} AS bin, count(*) FROM batch_output WHERE score IS NOT NULL GROUP BY bin"
     found: dict[int, int] = dict(_query(batch_output, sql))
     return [found.get(index, 0) for index in range(_BINS)], [low + index * width for index in range(_BINS + 1)]
 
 
-def _query(batch_output: ds.Dataset, sql: str) -> list[tuple[Any, ...]]:
+def _query(batch_output: Scored, sql: str) -> list[tuple[Any, ...]]:
+    if isinstance(batch_output, AnswersSql):
+        return batch_output.query("batch_output", sql)
     with duckdb.connect() as connection:
         connection.register("batch_output", batch_output)
         return connection.execute(sql).fetchall()

@@ -1,0 +1,69 @@
+"""What the store on Spark takes: the tests of the local offline store, and what it says in its own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from contract import test_asof_inputs
+from spark.taken import taken
+
+from driver_ranking.feature_store.asof_engine import AsofError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+    from spark.conftest import SparkAsofRepo
+
+pytestmark = pytest.mark.slow
+
+# entity rows are frames, Arrow tables, Spark SQL and Parquet: not Arrow's data sets, CSV, or what fsspec alone can open
+OTHER_KINDS = {
+    "test_every_kind_of_entity_rows_gives_the_same",  # those that there are: below
+    "test_the_order_of_many_rows_is_kept_for_every_kind",
+    "test_equal_names_in_entity_rows_are_refused",
+    "test_a_data_set_of_some_row_groups_gives_only_their_rows",
+    "test_a_data_set_with_partitions_keeps_them",
+    "test_urls_are_opened_through_fsspec",
+    "test_sources_can_be_urls",
+    "test_a_text_that_is_no_time_is_quoted",
+}
+OTHER_WORDS = {
+    "test_a_generator_is_no_entity_rows",
+    "test_a_file_of_another_kind_is_refused",
+    "test_a_missing_file_is_named",
+    "test_a_file_that_is_not_what_it_says_is_named",
+    "test_wrong_sql_is_answered_with_duckdbs_words",
+    "test_a_scheme_that_fsspec_does_not_know_is_named",
+    "test_a_source_file_that_is_gone_is_named",
+}
+globals().update(taken(test_asof_inputs, OTHER_KINDS | OTHER_WORDS))
+PATHS = ["path of Parquet", "path of Parquet as text", "file URL", "folder of Parquet", "glob"]
+
+
+@pytest.mark.parametrize("kind", ["DataFrame", "Arrow table", *PATHS])
+def test_kinds_of_entity_rows_give_the_same(repo: SparkAsofRepo, asked: pa.Table, tmp_path: Path, kind: str) -> None:
+    test_asof_inputs.test_every_kind_of_entity_rows_gives_the_same(repo, asked, tmp_path, kind)
+
+
+@pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ([1], "entity rows of type list are not supported; give a Spark or pandas DataFrame"),
+        ("gone.parquet", "the entity rows cannot be read: .*does not exist: file:/.*/gone.parquet"),
+        ("gone/*.parquet", r"the entity rows cannot be read: .*does not exist: file:/.*/gone/\*.parquet"),
+        ("memory://x.parquet", 'the entity rows cannot be read: .*No FileSystem for scheme "memory"'),
+        ("pyproject.toml", "the entity rows cannot be read: .*pyproject.toml"),
+        ("SELECT nothing FROM nowhere", "Spark could not run the query: .*nowhere"),
+    ],
+)
+def test_entity_rows_that_cannot_be_read_are_named(repo: SparkAsofRepo, entities: object, message: str) -> None:
+    with pytest.raises(AsofError, match=message):
+        repo.trips(entities)
+
+
+def test_a_source_file_that_is_gone_is_named_here_too(repo: SparkAsofRepo, asked: pa.Table) -> None:
+    (repo.folder / "stats.parquet").unlink()
+    with pytest.raises(AsofError, match=r"source '.*stats\.parquet' cannot be read: .*does not exist"):
+        repo.trips(asked)
