@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from contract.conftest import AsofRepo
 
-from driver_ranking.feature_store import asof_spark, asof_spark_groups
+from driver_ranking.feature_store import asof_spark, asof_spark_groups, asof_spark_workers
 from driver_ranking.feature_store.asof_engine import AsofError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Watch the groups; of rows so few that they would not be split otherwise."""
     watch = Watched(tmp_path / "sizes", [])
     watch.folder.mkdir()
-    joining, planned = asof_spark.joining, asof_spark.planned
+    joining, planned = asof_spark_workers.joining, asof_spark_groups.planned
 
     def noting(*arguments: Any) -> Any:
         join, folder = joining(*arguments), str(watch.folder)

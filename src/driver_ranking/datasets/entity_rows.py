@@ -100,6 +100,8 @@ def _key_rule(column: str, sql_type: str) -> Rule | None:
     if sql_type == "VARCHAR":
         pattern = quote_text(_INTEGER_PATTERN)
         return Rule(column, kind, value, f"({value} IS NULL OR NOT regexp_full_match({name}, {pattern}))")
+    if sql_type == "BIGINT":
+        return Rule(column, kind, name, f"{name} IS NULL")
     return Rule(column, kind, value, f"{value} IS NULL") if sql_type in _INTEGER_TYPES else None
 
 

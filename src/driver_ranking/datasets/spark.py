@@ -263,7 +263,9 @@ class SparkEntityRowsDataset(local.EntityRowsDataset):
             statement = local.select_typed(source, rules)
             schema = connection.execute(statement).to_arrow_table().schema
         count = _checked_count(source, raw, rules) if row_count is None else row_count
-        typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
+        typed = raw
+        if any(rule.value != local.quote_name(rule.column) for rule in rules):
+            typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
         return SparkEntityRows(self._filepath, typed, tuple(raw.columns), count)
 
 

@@ -21,10 +21,7 @@ class AnswersSql(Protocol):
         ...
 
 
-Scored = ds.Dataset | AnswersSql
-
-
-def plot_score_distribution(batch_output: Scored) -> "go.Figure":
+def plot_score_distribution(batch_output: ds.Dataset | AnswersSql) -> "go.Figure":
     """Plot how many rows have which score, and say how many have none."""
     import plotly.graph_objects as go
 
@@ -36,7 +33,7 @@ def plot_score_distribution(batch_output: Scored) -> "go.Figure":
     return figure.update_layout(title=title, xaxis_title="score", yaxis_title="rows", bargap=0)
 
 
-def plot_top_drivers(batch_output: Scored, top_drivers: int) -> "go.Figure":
+def plot_top_drivers(batch_output: ds.Dataset | AnswersSql, top_drivers: int) -> "go.Figure":
     """Plot the drivers with the highest scores; of a driver with several rows the best one counts."""
     import plotly.graph_objects as go
 
@@ -47,7 +44,7 @@ def plot_top_drivers(batch_output: Scored, top_drivers: int) -> "go.Figure":
     return figure.update_layout(title=f"Top {len(rows)} drivers", xaxis_title="driver", yaxis_title="score")
 
 
-def _histogram(batch_output: Scored) -> tuple[list[int], list[float]]:
+def _histogram(batch_output: ds.Dataset | AnswersSql) -> tuple[list[int], list[float]]:
     """Return counts of equal bins between the lowest and the highest score, and the bins' edges."""
     ((low, high),) = _query(batch_output, "SELECT min(score), max(score) FROM batch_output")
     if low is None:
@@ -59,7 +56,7 @@ def _histogram(batch_output: Scored) -> tuple[list[int], list[float]]:
     return [found.get(index, 0) for index in range(_BINS)], [low + index * width for index in range(_BINS + 1)]
 
 
-def _query(batch_output: Scored, sql: str) -> list[tuple[Any, ...]]:
+def _query(batch_output: ds.Dataset | AnswersSql, sql: str) -> list[tuple[Any, ...]]:
     if isinstance(batch_output, AnswersSql):
         return batch_output.query("batch_output", sql)
     with duckdb.connect() as connection:
