@@ -36,7 +36,7 @@ class Cluster:
 
 def started(folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},  # Kedro puts its project there
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_WORKER_DIR": str(folder / name),
         "PYSPARK_PYTHON": sys.executable,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +35,8 @@ def batch(project: Path, *more: str, env: dict[str, str] | None = None) -> subpr
 def assert_equal_rows(project: Path) -> pa.Table:
     local = pq.read_table(project / f"{OUTPUT}.parquet")
     spark = pq.read_table(project / OUTPUT)
-    assert spark.schema.names == local.schema.names
-    local, spark = local.sort_by(BY), spark.cast(local.schema).sort_by(BY)
+    assert spark.schema.remove_metadata() == local.schema.remove_metadata()
+    local, spark = local.sort_by(BY), spark.sort_by(BY)
     for name in local.schema.names:
         if name == "score":
             got, want = (table[name].to_numpy() for table in (spark, local))
@@ -85,16 +83,3 @@ def test_a_million_random_rows_give_what_the_local_run_gives(project: Path, tmp_
     assert run.returncode != 0
     assert "1 value(s) at fault" in run.stderr
     assert digests(project / "data/07_model_output") == before
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"SPARK_MASTER": "spark://127.0.0.1:1"}, "No Spark master answers at 127.0.0.1:1"),
-        ({"JAVA_HOME": "/nowhere"}, "Spark needs Java 17 or newer, and there is none in JAVA_HOME, /nowhere"),
-    ],
-)
-def test_what_is_missing_is_said_at_once(project: Path, changed: dict[str, Any], message: str) -> None:
-    run = batch(project, env={**os.environ, **changed})
-    assert run.returncode != 0
-    assert message in run.stderr
