@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PIPELINES = ("batch", "materialize", "training")
+PIPELINES = {
+    "driver_ranking_batch": "batch",
+    "driver_ranking_materialize": "materialize",
+    "driver_ranking_training": "training",
+    "driver_ranking_spark_batch": "batch",
+}
 NO_SHELL = "a b; touch pwned; `touch pwned` | \"'&& {{ dag_run }} {% raw %} #x: {y} [z] --env=prod"
 
 
@@ -52,12 +57,12 @@ def test_each_node_is_a_task_with_the_dependencies_of_the_pipeline(
 ) -> None:
     said = describe(**runners[kind])
     assert said["import_errors"] == {}
-    assert set(said["dags"]) == {f"driver_ranking_{name}" for name in PIPELINES}
+    assert set(said["dags"]) == set(PIPELINES)
     bootstrap_project(ROOT)
     from kedro.framework.project import pipelines
 
-    for name in PIPELINES:
-        tasks = said["dags"][f"driver_ranking_{name}"]["tasks"]
+    for dag, name in PIPELINES.items():
+        tasks = said["dags"][dag]["tasks"]
         expected = {
             node.name: sorted(before.name for before in after)
             for node, after in pipelines[name].node_dependencies.items()
@@ -104,10 +109,12 @@ def test_tasks_run_where_the_settings_say(describe: Describe, runners: dict[str,
 
 
 def test_the_settings_are_those_of_airflow_yml(describe: Describe) -> None:
-    given = yaml.safe_load((ROOT / "conf/base/airflow.yml").read_text(encoding="utf-8"))
+    given, spark = (yaml.safe_load((ROOT / f"conf/{env}/airflow.yml").read_text()) for env in ("base", "spark"))
     said = describe(DRIVER_RANKING_OUTPUT_URL="https://files.example.com/")["dags"]
-    for name in PIPELINES:
-        settings, dag = given["default"] | given[name], said[f"driver_ranking_{name}"]
+    for name, pipeline in PIPELINES.items():
+        settings, dag = given["default"] | given[pipeline], said[name]
+        if name.startswith("driver_ranking_spark"):
+            settings |= spark[pipeline]
         assert dag["catchup"] is False
         assert dag["max_active_runs"] == 1
         assert dag["schedule"] == settings["schedule"]
@@ -133,7 +140,7 @@ def test_the_dags_work_from_any_folder(describe: Describe, tmp_path: Path) -> No
     shutil.copytree(DAGS, elsewhere / "team/driver ranking", ignore=shutil.ignore_patterns("__pycache__"))
     said = describe(elsewhere)
     assert said["import_errors"] == {}
-    assert set(said["dags"]) == {f"driver_ranking_{name}" for name in PIPELINES}
+    assert set(said["dags"]) == set(PIPELINES)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support.orchestration import DAGS, airflow, airflow_environment
@@ -55,6 +56,18 @@ def test_each_date_gets_what_kedro_run_gives(project: Path, airflow_home: Path) 
     again = run_dag(airflow_home, project, "2026-06-14")
     assert again.returncode == 0, again.stdout + again.stderr
     assert dated_files(project, "2026-06-14") == after_first
+
+
+def test_on_spark_a_date_gets_what_the_local_run_gives(project: Path, airflow_home: Path) -> None:
+    run_pipeline(project, "batch", {"run_date": "2026-06-14"})
+    folder = project / "data/07_model_output/2026-06-14"
+    run = run_dag(airflow_home, project, "2026-06-14", pipeline="spark_batch")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["batch_output", "batch_output.parquet"]
+    order = [("driver_id", "ascending"), ("event_timestamp", "ascending")]
+    local, spark = (pq.read_table(path).sort_by(order) for path in sorted(folder.iterdir(), reverse=True))
+    assert spark.drop("score").equals(local.drop("score"))
+    np.testing.assert_allclose(spark["score"].to_numpy(), local["score"].to_numpy(), rtol=1e-12, atol=1e-12)
 
 
 def test_without_a_champion_the_task_that_needs_it_fails_and_says_so(

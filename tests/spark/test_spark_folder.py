@@ -1,0 +1,102 @@
+"""Folders that Spark writes: replaced as a whole, readable by others, never half there."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driver_ranking.feature_store.spark_folder import ParquetFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+pytestmark = pytest.mark.slow
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["exchanged", "renamed"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ParquetFolder:
+    """A folder that is put in place in either way."""
+    if request.param == "renamed":
+        monkeypatch.setattr(ParquetFolder, "_exchanged", lambda *_: False)
+    return ParquetFolder(str(tmp_path / "a folder=1"))
+
+
+def rows(session: SparkSession, number: int) -> DataFrame:
+    return session.createDataFrame(pa.table({"number": [number] * 100, "at": [NOON] * 100}))
+
+
+def numbers(folder: ParquetFolder) -> set[int]:
+    return set(pq.read_table(folder.path, partitioning=None)["number"].to_pylist())
+
+
+def test_rows_and_notes_come_back(session: SparkSession, folder: ParquetFolder, tmp_path: Path) -> None:
+    assert not folder.exists(session)
+    for number in (1, 2):
+        folder.replace(rows(session, number), {"model": f"ü{number}"})
+    table = pq.read_table(folder.path, partitioning=None)
+    assert table["number"].to_pylist() == [2] * 100
+    assert table["at"].type == pa.timestamp("us", "UTC")
+    assert table["at"][0].as_py() == NOON
+    assert folder.read(session).count() == 100
+    assert folder.notes(session) == {"model": "ü2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+
+
+def test_what_another_program_wrote_has_no_notes(session: SparkSession, tmp_path: Path) -> None:
+    rows(session, 1).write.parquet(str(tmp_path / "other"))
+    assert ParquetFolder(f"file://{tmp_path}/other").notes(session) == {}
+
+
+def test_rows_that_are_refused_leave_the_last_ones(
+    session: SparkSession, folder: ParquetFolder, tmp_path: Path
+) -> None:
+    folder.replace(rows(session, 1))
+
+    def refuse(written: DataFrame) -> None:
+        assert written.count() == 100
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  # our own
+        folder.replace(rows(session, 2), check=refuse)
+    assert numbers(folder) == {1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+
+
+def test_rows_that_fail_leave_the_last_ones(session: SparkSession, folder: ParquetFolder, tmp_path: Path) -> None:
+    folder.replace(rows(session, 1))
+    failing = rows(session, 2).selectExpr("assert_true(number = 3, 'in the middle') AS failed")
+    with pytest.raises(Exception, match="in the middle"):
+        folder.replace(failing)
+    assert numbers(folder) == {1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+
+
+def test_readers_always_find_a_whole_folder(session: SparkSession, tmp_path: Path) -> None:
+    folder, ended = ParquetFolder(str(tmp_path / "rows")), threading.Event()
+    lacking: list[str] = []
+    folder.replace(rows(session, 0))
+
+    def watch() -> None:
+        while not ended.is_set():
+            lacking.extend(
+                name for name in ("_SUCCESS", "_driver_ranking.json") if not (tmp_path / "rows" / name).exists()
+            )
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for number in range(1, 6):
+            folder.replace(rows(session, number))
+    finally:
+        ended.set()
+        watcher.join()
+    assert lacking == []
+    assert numbers(folder) == {5}
