@@ -16,3 +16,15 @@ def table_preview(table: pa.Table) -> TablePreview:
 
 def _shown(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+class PreviewsHead:
+    """A dataset that shows its first rows; for modules in which annotations are texts, which kedro viz can't read."""
+
+    def head(self, rows: int) -> pa.Table:
+        """Return some first rows."""
+        raise NotImplementedError
+
+    def preview(self, rows: int = 5) -> TablePreview:
+        """Return some first rows, for kedro viz."""
+        return table_preview(self.head(rows))

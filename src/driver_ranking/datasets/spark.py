@@ -12,6 +12,7 @@ from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
 
 from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
+from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
@@ -155,7 +156,7 @@ def write_extracted(extracted: ExtractedFeatures, folder: ParquetFolder) -> None
             raise FeatureStoreError(message) from error
 
 
-class SparkParquetDataset(SparkDatasetV2):  # type: ignore[misc]  # kedro-datasets has no types
+class SparkParquetDataset(PreviewsHead, SparkDatasetV2):  # type: ignore[misc]  # kedro-datasets has no types
     """A folder of Parquet files on one of Spark's file systems, written by Spark.
 
     Rows have no order. The folder is written under a temporary name and renamed into place; what is recorded of the
@@ -194,6 +195,10 @@ class SparkParquetDataset(SparkDatasetV2):  # type: ignore[misc]  # kedro-datase
     def _exists(self) -> bool:
         return self._folder.exists(spark.session())
 
+    def head(self, rows: int) -> pa.Table:
+        """Return some rows."""
+        return self._load().frame.limit(rows).toArrow()
+
 
 # ---- Requests ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +220,7 @@ class SparkEntityRows:
     row_count: int
 
 
-class SparkEntityRowsDataset(local.EntityRowsDataset):
+class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
     """Entity rows in a CSV, TSV or Parquet file, or in a folder of Parquet files, read by Spark.
 
     The rules are those of ``EntityRowsDataset``: a file is checked by it, in one streamed pass here; a folder is
@@ -237,6 +242,10 @@ class SparkEntityRowsDataset(local.EntityRowsDataset):
         self.check()
         assert self._on_spark is not None  # noqa: S101 - check() has set it or raised
         return self._on_spark
+
+    def head(self, rows: int) -> pa.Table:
+        """Return some rows."""
+        return self.load().rows.limit(rows).toArrow()
 
     def _release(self) -> None:
         super()._release()
