@@ -12,6 +12,7 @@ import pytest
 
 from driver_ranking.feature_store.asof import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
 from driver_ranking.feature_store.asof_engine import open_engine
+from driver_ranking.feature_store.asof_spark_workers import joining
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ENTITIES = EntityRows("entities", ("driver_id", "event_timestamp", "request"), "event_timestamp", ("request",))
@@ -71,6 +72,15 @@ def test_partitions_by_key_give_what_the_whole_gives(*, filter_by_created: bool)
         ]
         parts += run(sql, entities.filter(mine[0]), features.filter(mine[1]))
     assert sorted(parts, key=lambda row: int(row[2])) == run(sql, entities, features)
+
+
+def test_a_worker_of_spark_gives_what_the_statement_gives() -> None:
+    entities, features = some_rows(3)
+    sql = point_in_time_sql(ENTITIES, [VIEW])
+    schema = entities.cast(entities.schema.set(1, pa.field("event_timestamp", pa.timestamp("us", "UTC")))).schema
+    join = joining(sql, ("entities", "the features"), schema.append(pa.field("trips", pa.int64())), "64MB")
+    rows = [tuple(row.values()) for row in join(entities, features).to_pylist()]
+    assert rows == run(sql, entities, features)
 
 
 def test_without_an_order_every_row_still_comes_once() -> None:

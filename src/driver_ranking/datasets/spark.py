@@ -16,8 +16,7 @@ from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.asof_spark import arrow_schema, read_parquet
-from driver_ranking.feature_store.asof_spark_groups import column
+from driver_ranking.feature_store.asof_spark_rows import arrow_schema, column, read_parquet
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
 

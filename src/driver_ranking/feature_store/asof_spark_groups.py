@@ -8,7 +8,8 @@ too large alone, as one key has very many rows in it, is split:
   entity row gets does not depend on other entity rows.
 - else by time, at quantiles of its event times. A part has the rows of its span of time, and of each key the feature
   rows with the latest event time before the span: no older one can win there. That holds without
-  ``filter_by_created`` only, where the latest may be out, and for columns of timestamps.
+  ``filter_by_created`` only, where the latest may be out, and for columns of timestamps. Where very many rows have one
+  and the same time, the part that begins with it is split by the entity rows' values as well.
 
 Every expression depends on a row's values and on the partition of the input that it is in, never on the order in which
 rows arrive: a task that is run again, because a worker was lost, puts each row where it was.
@@ -18,9 +19,12 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
+
+from driver_ranking.feature_store.asof_spark_rows import column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from driver_ranking.feature_store.asof_sql import ViewJoin
 
 _GROUP = "asof: group"
-_BUCKET = "asof: bucket"
 _PART = "asof: part"
 _LATEST = "asof: latest time in the part"
 _UNTIL = "asof: last part that needs it"
@@ -40,13 +43,6 @@ _NO_BUCKET = -1  # of entity rows that match nothing
 _FEWEST_BUCKETS, _MOST_BUCKETS = 256, 2**16
 _BYTES_PER_BUCKET, _ROWS_PER_GROUP = 2**20, 1_000_000  # a million rows are some 20 MB: groups of some 20 buckets
 _QUANTILES = 4  # for each part, as buckets may have fewer parts than the one with most
-
-
-def column(name: str) -> Column:
-    """Return the column of exactly this name."""
-    from pyspark.sql import functions as sf
-
-    return sf.col("`" + name.replace("`", "``") + "`")
 
 
 @dataclass(frozen=True)
@@ -106,14 +102,40 @@ class _Split:
     """A bucket that is split.
 
     Attributes:
-        first: The group of its first part; the others follow.
-        parts: How many there are.
-        cuts: Where the parts after the first begin, in microseconds since 1970, if it is split by time.
+        first: The first of its groups; the others follow.
+        cuts: Where its parts after the first begin, in microseconds since 1970.
+        spread: Over how many groups the entity rows of each part are spread by their values.
     """
 
     first: int
-    parts: int
-    cuts: tuple[int, ...] = ()
+    cuts: tuple[int, ...]
+    spread: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of its groups."""
+        return sum(self.spread)
+
+    def first_group(self, part: int) -> int:
+        """Return the first group of a part; that of the next one begins after its last."""
+        return self.first + sum(self.spread[:part])
+
+    def group(self, time: Column, salt: Column) -> Column:
+        """Return the group of an entity row."""
+        from pyspark.sql import functions as sf
+
+        def within(part: int) -> Column:
+            return sf.pmod(salt, sf.lit(self.spread[part])).cast("int") + self.first_group(part)
+
+        return _part_at(time, self.cuts, within)
+
+    def bound(self, part: Column, *, last: bool) -> Column:
+        """Return the first or the last group of a part."""
+        from pyspark.sql import functions as sf
+
+        numbers = range(len(self.spread))
+        bounds = [self.first_group(number + 1) - 1 if last else self.first_group(number) for number in numbers]
+        return sf.get(sf.array(*map(sf.lit, bounds)), part)
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ class Groups:
     @property
     def count(self) -> int:
         """The number of groups."""
-        return self.usual + sum(split.parts for split in self.splits.values())
+        return self.usual + sum(split.count for split in self.splits.values())
 
     def entity_rows(self, rows: DataFrame) -> DataFrame:
         """Send entity rows to their groups; those that match nothing are spread evenly.
@@ -145,19 +167,14 @@ class Groups:
         """
         from pyspark.sql import functions as sf
 
-        salt = sf.xxhash64(*map(column, rows.columns)) + sf.spark_partition_id()
+        hashable = [name for name, kind in rows.dtypes if "map<" not in kind]
+        salt = sf.xxhash64(*map(column, hashable)) + sf.spark_partition_id()
         anywhere = sf.pmod(salt, sf.lit(self.usual)).cast("int")
         if not self.sides.join.keys:
             return self._sent(rows, anywhere)
-        time = _microseconds(self.sides.event_time)
-
-        def split(one: _Split) -> Column:
-            if one.cuts:
-                return _part_at(time, one.cuts) + one.first
-            return sf.pmod(salt, sf.lit(one.parts)).cast("int") + one.first
-
-        bucket = self._bucket("entity")
-        group = self._of_bucket(bucket, sf.pmod(bucket, sf.lit(self.usual)), split)
+        time, bucket = _microseconds(self.sides.event_time), self._bucket("entity")
+        usual = sf.pmod(bucket, sf.lit(self.usual))
+        group = self._of_bucket(bucket, usual, lambda split: split.group(time, salt))
         return self._sent(rows, sf.when(self.sides.matchable(), group).otherwise(anywhere))
 
     def feature_rows(self) -> DataFrame:
@@ -171,36 +188,27 @@ class Groups:
         usual = sf.pmod(bucket, sf.lit(self.usual)).cast("int")
         if not self.splits:
             return self._sent(source, usual)
-        names = source.columns
-        if any(split.cuts for split in self.splits.values()):
-            source = self._with_latest(source)
-        else:
-            source = source.withColumns({_PART: sf.lit(0), _UNTIL: sf.lit(None).cast("int")})
+        placed = self._with_parts(source)
+        part, until = column(_PART), sf.coalesce(column(_UNTIL), column(_PART))
+        first = self._of_bucket(bucket, usual, lambda split: split.bound(part, last=False))
+        last = self._of_bucket(bucket, usual, lambda split: split.bound(until, last=True))
+        return self._sent(placed, sf.explode(sf.sequence(first, last)), source.columns)
 
-        def first(one: _Split) -> Column:
-            return column(_PART) + one.first if one.cuts else sf.lit(one.first)
-
-        def last(one: _Split) -> Column:
-            until = sf.coalesce(column(_UNTIL), column(_PART)) if one.cuts else sf.lit(one.parts - 1)
-            return until + one.first
-
-        bounds = (self._of_bucket(bucket, usual, bound) for bound in (first, last))
-        return self._sent(source, sf.explode(sf.sequence(*bounds)), names)
-
-    def _with_latest(self, source: DataFrame) -> DataFrame:
-        """Add the part of each row, and for the latest rows of a key in a part the last part that needs them."""
+    def _with_parts(self, source: DataFrame) -> DataFrame:
+        """Add the part of each feature row, and for the latest of a key in its part the last part that needs them."""
         from pyspark.sql import Window
         from pyspark.sql import functions as sf
 
         time, bucket = _microseconds(self.sides.join.event_time), self._bucket("source")
         by_time = {number: split for number, split in self.splits.items() if split.cuts}
-        none = sf.lit(-1)
-        part = _chosen(bucket, sorted(by_time), lambda number: _part_at(time, by_time[number].cuts), none)
-        last_part = _chosen(bucket, sorted(by_time), lambda number: sf.lit(by_time[number].parts - 1), none)
+        part = _chosen(bucket, sorted(by_time), lambda number: _part_at(time, by_time[number].cuts, sf.lit), sf.lit(0))
         placed = source.withColumn(_PART, part)
+        if not by_time:
+            return placed.withColumn(_UNTIL, sf.lit(None).cast("int"))
+        ends = _chosen(bucket, sorted(by_time), lambda number: sf.lit(len(by_time[number].cuts)), sf.lit(0))
         keys = list(dict.fromkeys(key.source for key in self.sides.join.keys))
-        split = placed.where(column(_PART) >= 0).groupBy(*map(column, [*keys, _PART]))
-        latest = split.agg(sf.max(time).alias(_LATEST), sf.first(last_part).alias(_UNTIL))
+        split = placed.where(bucket.isin(list(by_time))).groupBy(*map(column, [*keys, _PART]))
+        latest = split.agg(sf.max(time).alias(_LATEST), sf.max(ends).alias(_UNTIL))
         following = sf.lead(column(_PART)).over(Window.partitionBy(*map(column, keys)).orderBy(column(_PART)))
         latest = latest.withColumn(_UNTIL, sf.coalesce(following, column(_UNTIL)))
         # names of their own, as both sides come from the same rows
@@ -281,12 +289,13 @@ class _Plan:
         return cls(sides, buckets, max(1, math.ceil(rest / share)), by_row, by_time)
 
     def groups(self, cuts: Mapping[int, Sequence[int]]) -> Groups:
-        """Give each part of a bucket that is split its group."""
+        """Give the parts of buckets that are split their groups; cuts at the same time are one part of many groups."""
         splits, first = {}, self.usual
         for bucket in sorted([*self.by_row, *self.by_time]):
-            own = tuple(cuts.get(bucket, ()))
-            splits[bucket] = _Split(first, self.by_row.get(bucket, len(own) + 1), own)
-            first += splits[bucket].parts
+            times = Counter(cuts.get(bucket, ()))
+            spread = (self.by_row.get(bucket, 1), *(times[time] for time in sorted(times)))
+            splits[bucket] = _Split(first, tuple(sorted(times)), spread)
+            first += splits[bucket].count
         return Groups(self.sides, self.buckets, self.usual, splits)
 
 
@@ -343,7 +352,7 @@ def _cuts(plans: Sequence[_Plan]) -> list[dict[int, list[int]]]:
     every = reduce(lambda one, other: one.unionAll(other), times).groupBy("join", "bucket")
     for number, bucket, found in every.agg(sf.percentile_approx("time", shares, 10 * most)).collect():
         parts = plans[number].by_time[bucket]
-        cuts[number][bucket] = sorted({found[round(part * most / parts) - 1] for part in range(1, parts)})
+        cuts[number][bucket] = [found[round(part * most / parts) - 1] for part in range(1, parts)]
     return cuts
 
 
@@ -374,14 +383,15 @@ def _microseconds(time: str) -> Column:
     return sf.unix_micros(column(time).cast("timestamp"))
 
 
-def _part_at(time: Column, cuts: Sequence[int], first: int = 0) -> Column:
-    """Return how many cuts are not after a time, by bisection."""
+def _part_at(time: Column, cuts: Sequence[int], result: Callable[[int], Column], first: int = 0) -> Column:
+    """Return the result for the number of cuts that are not after a time, by bisection."""
     from pyspark.sql import functions as sf
 
     if not cuts:
-        return sf.lit(first)
+        return result(first)
     middle = len(cuts) // 2
-    before, after = _part_at(time, cuts[:middle], first), _part_at(time, cuts[middle + 1 :], first + middle + 1)
+    before = _part_at(time, cuts[:middle], result, first)
+    after = _part_at(time, cuts[middle + 1 :], result, first + middle + 1)
     return sf.when(time < cuts[middle], before).otherwise(after)
 
 

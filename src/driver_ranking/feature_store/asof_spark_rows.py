@@ -1,0 +1,199 @@
+"""Rows that Spark can read: Parquet sources and entity rows of every kind, typed and numbered as by the local store."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pandas as pd
+import pyarrow as pa
+
+from driver_ranking.feature_store.asof_engine import ENTITIES, ROW_NUMBER, AsofError, explained
+from driver_ranking.feature_store.asof_rows import MAX_ROWS_PER_FILE, SQL_START, TimeRange, require_distinct
+from driver_ranking.feature_store.spark_folder import as_url, located
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+_FILE = "asof: file"
+_GLOB = re.compile(r"([*?{}\[\]\\])")
+_SLASHES = re.compile(r"^file:/+")
+_FEW_FILES = 8
+_NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,\w+\)\)", re.MULTILINE)
+
+
+def column(name: str) -> Column:
+    """Return the column of exactly this name."""
+    from pyspark.sql import functions as sf
+
+    return sf.col("`" + name.replace("`", "``") + "`")
+
+
+@contextmanager
+def spark_explained(what: str) -> Iterator[None]:
+    """Turn an error of Spark, or of Java, into one that starts with what failed."""
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        reason = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+        message = f"{what}: {reason.splitlines()[0]}"
+        raise AsofError(message) from error
+
+
+def arrow_schema(frame: DataFrame) -> pa.Schema:
+    """Return the Arrow types in which a frame's rows reach Python."""
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(frame.schema, timezone="UTC")
+
+
+def _parquet_frame(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become times."""
+    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # else Spark refuses what pandas writes
+    reader = spark.read.option("mergeSchema", "true")
+    path = as_url(path)
+    with spark_explained(f"{what} cannot be read"):
+        system, there = located(spark, path)
+        if system.exists(there):  # as it is, and not as a pattern
+            frame = reader.parquet(_GLOB.sub(r"\\\1", path))
+        else:
+            frame = reader.option("basePath", _GLOB.split(path)[0].rpartition("/")[0]).parquet(path)
+    require_distinct(frame.columns, what)
+    return frame
+
+
+def _with_microseconds(frame: DataFrame) -> DataFrame:
+    """Make times of nanoseconds, which Spark reads as integers, as the footer of a file tells."""
+    files = frame.inputFiles()
+    integers = {name for name, kind in frame.dtypes if kind == "bigint"}
+    if not files or not integers:
+        return frame
+    from pyspark.sql import functions as sf
+
+    columns = {name: column(name) for name in _nanosecond_columns(frame.sparkSession, files[0]) if name in integers}
+    # down to whole microseconds in integers: floating point would lose some
+    whole = {name: one - sf.pmod(one, sf.lit(1000)) for name, one in columns.items()}
+    micros = {name: sf.call_function("div", one, sf.lit(1000)) for name, one in whole.items()}
+    return frame.withColumns({name: sf.timestamp_micros(one) for name, one in micros.items()})
+
+
+def _nanosecond_columns(spark: SparkSession, file: str) -> list[str]:
+    with _footer(spark, file) as footer:
+        return _NANOSECONDS.findall(footer.getFileMetaData().getSchema().toString())
+
+
+@contextmanager
+def _footer(spark: SparkSession, file: str) -> Iterator[Any]:
+    """Open a Parquet file's footer, a Java object: Spark hands over neither all types nor the number of rows."""
+    context = spark.sparkContext
+    jvm: Any = context._jvm  # noqa: SLF001 - PySpark has no other way to Hadoop's file systems
+    path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
+    conf = context._jsc.hadoopConfiguration()  # noqa: SLF001 - likewise
+    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, conf)
+    footer = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
+    try:
+        yield footer
+    finally:
+        footer.close()
+
+
+def rows_of_files(frame: DataFrame) -> int | None:
+    """Return the number of rows in the files of a frame as their footers tell, None if these are many to open."""
+    files = frame.inputFiles()
+    if len(files) > _FEW_FILES:
+        return None
+    rows = 0
+    for file in files:
+        with _footer(frame.sparkSession, file) as footer:
+            rows += int(footer.getRecordCount())
+    return rows
+
+
+def read_parquet(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read a Parquet file, folder or pattern on one of Spark's file systems; `what` names it in errors.
+
+    Raises:
+        AsofError: It can't be read.
+    """
+    return _with_microseconds(_parquet_frame(spark, path, what))
+
+
+def numbered_source(spark: SparkSession, path: str, what: str) -> DataFrame:
+    """Read a source and number its rows like the local store: through the files by their names, then by position."""
+    from pyspark.sql import functions as sf
+
+    frame = _parquet_frame(spark, path, what)
+    row = sf.col("_metadata.row_index")
+    files = sorted(frame.inputFiles(), key=unquote)
+    if len(files) < 2:  # noqa: PLR2004 - there is no order among one
+        return _with_microseconds(frame.withColumn(ROW_NUMBER, row))
+    firsts = [(_SLASHES.sub("file:/", file), number * MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
+    numbers = sf.broadcast(spark.createDataFrame(firsts, "file string, first_row long"))
+    file = sf.regexp_replace(sf.col("_metadata.file_path"), _SLASHES.pattern, "file:/")
+    placed = frame.withColumns({ROW_NUMBER: row, _FILE: file})
+    joined = placed.join(numbers, column(_FILE) == numbers["file"], "left")
+    unknown = sf.raise_error(sf.concat(sf.lit("a file that was not listed: "), column(_FILE))).cast("bigint")
+    number = sf.coalesce(numbers["first_row"], unknown) + column(ROW_NUMBER)
+    return _with_microseconds(joined.select(*map(column, frame.columns), number.alias(ROW_NUMBER)))
+
+
+def entity_frame(spark: SparkSession, entities: Any) -> DataFrame:  # noqa: ANN401 - Feast's union, and Spark's frames
+    """Return entity rows of any supported kind as a frame.
+
+    Raises:
+        AsofError: They can't be read, or the query is wrong.
+    """
+    from pyspark.sql import DataFrame
+
+    if isinstance(entities, DataFrame):
+        return entities
+    if isinstance(entities, pd.DataFrame):
+        with explained(f"{ENTITIES} cannot be converted to Arrow"):
+            entities = pa.Table.from_pandas(entities, preserve_index=False)
+    if isinstance(entities, pa.Table):
+        require_distinct(entities.column_names, ENTITIES)
+        return spark.createDataFrame(_with_known_types(entities))
+    if is_sql(entities):
+        with spark_explained("Spark could not run the query"):
+            return spark.sql(str(entities).rstrip().rstrip(";"))
+    return read_parquet(spark, os.fspath(entities), ENTITIES)
+
+
+def _with_known_types(table: pa.Table) -> pa.Table:
+    """Widen Arrow types that Spark lacks: unsigned integers, and times that are not in microseconds."""
+    return table.cast(pa.schema([item.with_type(_known_type(item.type)) for item in table.schema]), safe=False)
+
+
+def _known_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_unsigned_integer(kind):
+        return pa.decimal128(20, 0) if kind.bit_width == 64 else pa.int64()  # noqa: PLR2004 - bits
+    return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind
+
+
+def check_entities(entities: object) -> None:
+    """Refuse entity rows of a kind that is not supported."""
+    kinds: list[type] = [pd.DataFrame, pa.Table, str, os.PathLike, TimeRange]
+    if not isinstance(entities, tuple(kinds)) and not is_spark_frame(entities):
+        message = (
+            f"entity rows of type {type(entities).__name__} are not supported; give a Spark or pandas DataFrame, a "
+            "pyarrow Table, Spark SQL, or the path or URL of Parquet files"
+        )
+        raise AsofError(message)
+
+
+def is_sql(entities: object) -> bool:
+    """Tell whether entity rows are given as a query."""
+    return isinstance(entities, str) and SQL_START.match(entities) is not None
+
+
+def is_spark_frame(entities: object) -> bool:
+    """Tell whether entity rows are a frame of Spark's, without loading Spark."""
+    return type(entities).__module__.startswith("pyspark.sql") and hasattr(entities, "mapInArrow")
