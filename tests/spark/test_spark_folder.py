@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,9 +22,15 @@ pytestmark = pytest.mark.slow
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["exchanged", "renamed"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ParquetFolder:
-    """A folder that is put in place in either way."""
+@pytest.fixture(params=["exchanged", "renamed", "elsewhere"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: SparkSession
+) -> ParquetFolder:
+    """A folder that is put in place in either way, on the local file system or on what is another one for Hadoop."""
+    if request.param == "elsewhere":
+        mount = f"fs.viewfs.mounttable.{tmp_path.name}.link./mounted"
+        session.sparkContext._jsc.hadoopConfiguration().set(mount, f"file://{tmp_path}")  # noqa: SLF001  # there is no other way
+        return ParquetFolder(f"viewfs://{tmp_path.name}/mounted/a folder=1")
     if request.param == "renamed":
         monkeypatch.setattr(ParquetFolder, "_exchanged", lambda *_: False)
     return ParquetFolder(str(tmp_path / "a folder=1"))
@@ -33,15 +40,19 @@ def rows(session: SparkSession, number: int) -> DataFrame:
     return session.createDataFrame(pa.table({"number": [number] * 100, "at": [NOON] * 100}))
 
 
-def numbers(folder: ParquetFolder) -> set[int]:
-    return set(pq.read_table(folder.path, partitioning=None)["number"].to_pylist())
+def table_in(folder: Path) -> pa.Table:
+    return pq.read_table(folder / "a folder=1", partitioning=None)
+
+
+def numbers(folder: Path) -> set[int]:
+    return set(table_in(folder)["number"].to_pylist())
 
 
 def test_rows_and_notes_come_back(session: SparkSession, folder: ParquetFolder, tmp_path: Path) -> None:
     assert not folder.exists(session)
     for number in (1, 2):
         folder.replace(rows(session, number), {"model": f"ü{number}"})
-    table = pq.read_table(folder.path, partitioning=None)
+    table = table_in(tmp_path)
     assert table["number"].to_pylist() == [2] * 100
     assert table["at"].type == pa.timestamp("us", "UTC")
     assert table["at"][0].as_py() == NOON
@@ -66,8 +77,22 @@ def test_rows_that_are_refused_leave_the_last_ones(
 
     with pytest.raises(ValueError):  # noqa: PT011  # our own
         folder.replace(rows(session, 2), check=refuse)
-    assert numbers(folder) == {1}
+    assert numbers(tmp_path) == {1}
     assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+
+
+def test_rows_that_are_taken_away_leave_the_last_ones(
+    session: SparkSession, folder: ParquetFolder, tmp_path: Path
+) -> None:
+    folder.replace(rows(session, 1))
+
+    def take_away(_: DataFrame) -> None:
+        (written,) = tmp_path.glob(".*.tmp")
+        shutil.rmtree(written)
+
+    with pytest.raises(OSError, match="The rows can't be put in place at"):
+        folder.replace(rows(session, 2), check=take_away)
+    assert numbers(tmp_path) == {1}
 
 
 def test_rows_that_fail_leave_the_last_ones(session: SparkSession, folder: ParquetFolder, tmp_path: Path) -> None:
@@ -75,7 +100,7 @@ def test_rows_that_fail_leave_the_last_ones(session: SparkSession, folder: Parqu
     failing = rows(session, 2).selectExpr("assert_true(number = 3, 'in the middle') AS failed")
     with pytest.raises(Exception, match="in the middle"):
         folder.replace(failing)
-    assert numbers(folder) == {1}
+    assert numbers(tmp_path) == {1}
     assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
 
 
@@ -99,4 +124,4 @@ def test_readers_always_find_a_whole_folder(session: SparkSession, tmp_path: Pat
         ended.set()
         watcher.join()
     assert lacking == []
-    assert numbers(folder) == {5}
+    assert pq.read_table(folder.path)["number"].to_pylist() == [5] * 100

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from contract import test_asof_inputs
+from feast import Field
+from feast.types import Int32
 from spark.taken import taken
 
 from driver_ranking.feature_store.asof_engine import AsofError
@@ -13,7 +16,6 @@ from driver_ranking.feature_store.asof_engine import AsofError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
     from spark.conftest import SparkAsofRepo
 
 pytestmark = pytest.mark.slow
@@ -67,3 +69,18 @@ def test_a_source_file_that_is_gone_is_named_here_too(repo: SparkAsofRepo, asked
     (repo.folder / "stats.parquet").unlink()
     with pytest.raises(AsofError, match=r"source '.*stats\.parquet' cannot be read: .*does not exist"):
         repo.trips(asked)
+
+
+def test_texts_are_keys_and_many_files_a_source(asof_repo: SparkAsofRepo) -> None:
+    noon = asof_repo.noon()
+    for number in range(12):
+        rows = {"zone": [f"z{number}"] * 2, "event_timestamp": [noon] * 2, "x": pa.array([number, -number], pa.int32())}
+        asof_repo.write(f"zones/{number:02}.parquet", pa.table(rows))
+    zone = asof_repo.entity("zone", "zone")
+    source = asof_repo.source(asof_repo.folder / "zones", created_timestamp_column="")
+    asof_repo.apply(
+        zone, asof_repo.view("zones", source=source, entities=[zone], schema=[Field(name="x", dtype=Int32)])
+    )
+    asked = pa.table({"zone": ["z11", "z3", None, "z"], "event_timestamp": [noon] * 4})
+    path = asof_repo.write("asked.parquet", asked)
+    assert [row["x"] for row in asof_repo.features(path, ("zones:x",))] == [-11, -3, None, None]

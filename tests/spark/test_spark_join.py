@@ -144,6 +144,29 @@ def test_no_group_has_much_more_than_its_share(asof_repo: SparkAsofRepo, watched
     assert sum(sizes) < 1.2 * (len(requests) + len(features))
 
 
+def test_a_history_that_is_filtered_by_created_is_not_split(asof_repo: SparkAsofRepo, watched: Watched) -> None:
+    requests, features = skewed(asof_repo, np.random.default_rng(8))
+    requests = requests.slice(ROWS // 5)
+    asof_repo.apply(asof_repo.view(rows=features))
+    store = asof_repo.open(rows_per_group=4_000)
+    options = {"filter_by_created_timestamp": True}
+    got = store.get_historical_features(requests, ["stats:trips"], **options).to_arrow().sort_by("request")
+    assert got["trips"].equals(AsofRepo(asof_repo.folder).job(requests, **options).to_arrow()["trips"])
+    assert watched.groups[0].splits == {}
+    assert max(watched.sizes()) > ROWS // 5
+
+
+def test_without_entity_rows_the_keys_of_all_views_come(asof_repo: SparkAsofRepo) -> None:
+    noon = asof_repo.noon
+    asof_repo.apply(
+        asof_repo.view("one", [(1, noon(1), None, 10), (2, noon(9), None, 20)]),
+        asof_repo.view("two", [(2, noon(1), None, 30), (3, noon(2), None, 40), (None, noon(2), None, 50)]),
+    )
+    job = asof_repo.job(None, ("one:trips", "two:trips"), full_feature_names=True, start_date=noon(0), end_date=noon(5))
+    rows = [(row["driver_id"], row["one__trips"], row["two__trips"]) for row in job.to_arrow().to_pylist()]
+    assert sorted(rows) == [(1, 10, None), (2, None, 30), (3, None, 40)]
+
+
 def test_spark_frames_and_spark_sql_are_entity_rows(asof_repo: SparkAsofRepo, session: SparkSession) -> None:
     noon = asof_repo.noon
     asof_repo.apply(asof_repo.view(rows=[(1, noon(), None, 10)]))

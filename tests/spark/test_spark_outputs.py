@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from contract import test_asof_outputs
+from feast.data_format import DeltaFormat
+from feast.infra.offline_stores.bigquery_source import SavedDatasetBigQueryStorage
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from spark.taken import taken
+
+from driver_ranking.feature_store.asof_engine import AsofError
+
+if TYPE_CHECKING:
+    from spark.conftest import SparkAsofRepo
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,3 +40,29 @@ NOT_FEASTS = {
     "test_what_exceeds_the_memory_limit_goes_to_disk",
 }
 globals().update(taken(test_asof_outputs, NOT_FEASTS))
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        (SavedDatasetBigQueryStorage(table="a"), "cannot persist to a SavedDatasetBigQueryStorage, only to a"),
+        (SavedDatasetFileStorage("x", DeltaFormat()), "the saved dataset at 'x': DeltaFormat is not supported"),
+    ],
+)
+def test_storages_of_other_kinds_are_refused(repo: SparkAsofRepo, storage: Any, message: str) -> None:
+    with pytest.raises(AsofError, match=message):
+        repo.job(test_asof_outputs.many_requests(repo, 1)).persist(storage)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_on_demand_features_need_no_feature_view(repo: SparkAsofRepo, rows: int) -> None:
+    job: Any = repo.job(test_asof_outputs.many_requests(repo, rows), ("computed:tens",))
+    for table in (job.to_arrow(), job.to_spark_df().toArrow()):
+        assert table.column_names == ["driver_id", "event_timestamp", "request", "tens"]
+        assert table["tens"].to_pylist() == [10 * row for row in range(rows)]
+
+
+def test_without_the_extra_it_is_named(repo: SparkAsofRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    with pytest.raises(AsofError, match="needs pyspark: install the extra 'spark'"):
+        repo.trips(test_asof_outputs.many_requests(repo, 1))

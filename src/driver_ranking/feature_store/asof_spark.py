@@ -111,10 +111,10 @@ def _session(options: SparkAsofOfflineStoreConfig) -> SparkSession:
     except ImportError as error:
         message = "The offline store needs pyspark: install the extra 'spark'"
         raise AsofError(message) from error
-    if SparkContext._active_spark_context is not None:  # noqa: SLF001 - a session is active in one thread only
-        return SparkSession.builder.getOrCreate()
+    running = SparkContext._active_spark_context is not None  # noqa: SLF001 - a session is active in one thread only
     defaults = {"spark.driver.host": "127.0.0.1", "spark.sql.session.timeZone": "UTC"}
-    return SparkSession.builder.config(map={**defaults, **(options.spark_conf or {})}).getOrCreate()
+    conf: dict[str, Any] = {} if running else {**defaults, **(options.spark_conf or {})}
+    return SparkSession.builder.config(map=conf).getOrCreate()
 
 
 # ---- The plan ------------------------------------------------------------------------------------------------------
@@ -435,7 +435,7 @@ def _with_on_demand(frame: DataFrame, job: SparkAsofRetrievalJob) -> DataFrame:
     empty = pa.RecordBatch.from_pylist([], schema=arrow_schema(frame))
     schema = _settled(asked, _BatchJob(asked, empty).to_arrow().schema)
 
-    def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:  # pragma: no cover - on workers
         for batch in batches:
             yield from _BatchJob(asked, batch).to_arrow().cast(schema).to_batches()
 

@@ -120,13 +120,23 @@ class ParquetFolder:
         (system, target), (_, previous), (_, written) = (located(spark, one) for one in (self.path, old, partial))
         replaced = system.exists(target) and system.rename(target, previous)
         # onto a folder that is there, Hadoop would move it into that
-        if system.exists(target) or not system.rename(written, target):
+        if system.exists(target) or not _moved(system, written, target):
             if replaced and not system.exists(target):
                 system.rename(previous, target)
             message = f"The rows can't be put in place at {self.path}."
             raise OSError(message)
         if replaced:
             system.delete(previous, True)  # noqa: FBT003 - Hadoop's signature
+
+
+def _moved(system: Any, path: Any, target: Any) -> bool:  # noqa: ANN401 - Java objects
+    """Rename; some of Hadoop's file systems say no by their answer, some by an error."""
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    try:
+        return bool(system.rename(path, target))
+    except Py4JJavaError:
+        return False
 
 
 @contextmanager
