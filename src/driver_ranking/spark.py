@@ -178,12 +178,13 @@ def explained(what: str) -> Iterator[None]:
     except DriverRankingError:
         raise
     except Exception as error:
-        if not _is_from_spark(error):
+        if not is_from_spark(error):
             raise
         raise _translated(what, error) from error
 
 
-def _is_from_spark(error: Exception) -> bool:
+def is_from_spark(error: Exception) -> bool:
+    """Tell whether an error was raised by Spark, or by Java."""
     return type(error).__module__.startswith(("pyspark", "py4j"))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 pytestmark = pytest.mark.slow
+NAME = "a folder=1 [x]{y}"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -30,10 +31,10 @@ def folder(
     if request.param == "elsewhere":
         mount = f"fs.viewfs.mounttable.{tmp_path.name}.link./mounted"
         session.sparkContext._jsc.hadoopConfiguration().set(mount, f"file://{tmp_path}")  # noqa: SLF001  # there is no other way
-        return ParquetFolder(f"viewfs://{tmp_path.name}/mounted/a folder=1")
+        return ParquetFolder(f"viewfs://{tmp_path.name}/mounted/{NAME}")
     if request.param == "renamed":
         monkeypatch.setattr(ParquetFolder, "_exchanged", lambda *_: False)
-    return ParquetFolder(str(tmp_path / "a folder=1"))
+    return ParquetFolder(str(tmp_path / NAME))
 
 
 def rows(session: SparkSession, number: int) -> DataFrame:
@@ -41,7 +42,7 @@ def rows(session: SparkSession, number: int) -> DataFrame:
 
 
 def table_in(folder: Path) -> pa.Table:
-    return pq.read_table(folder / "a folder=1", partitioning=None)
+    return pq.read_table(folder / NAME, partitioning=None)
 
 
 def numbers(folder: Path) -> set[int]:
@@ -58,7 +59,7 @@ def test_rows_and_notes_come_back(session: SparkSession, folder: ParquetFolder, 
     assert table["at"][0].as_py() == NOON
     assert folder.read(session).count() == 100
     assert folder.notes(session) == {"model": "ü2"}
-    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_what_another_program_wrote_has_no_notes(session: SparkSession, tmp_path: Path) -> None:
@@ -78,18 +79,20 @@ def test_rows_that_are_refused_leave_the_last_ones(
     with pytest.raises(ValueError):  # noqa: PT011  # our own
         folder.replace(rows(session, 2), check=refuse)
     assert numbers(tmp_path) == {1}
-    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_rows_that_are_taken_away_leave_the_last_ones(
     session: SparkSession, folder: ParquetFolder, tmp_path: Path
 ) -> None:
-    folder.replace(rows(session, 1))
-
     def take_away(_: DataFrame) -> None:
         (written,) = tmp_path.glob(".*.tmp")
         shutil.rmtree(written)
 
+    with pytest.raises(OSError, match="The rows can't be put in place at"):
+        folder.replace(rows(session, 1), check=take_away)
+    assert not folder.exists(session)
+    folder.replace(rows(session, 1))
     with pytest.raises(OSError, match="The rows can't be put in place at"):
         folder.replace(rows(session, 2), check=take_away)
     assert numbers(tmp_path) == {1}
@@ -101,7 +104,7 @@ def test_rows_that_fail_leave_the_last_ones(session: SparkSession, folder: Parqu
     with pytest.raises(Exception, match="in the middle"):
         folder.replace(failing)
     assert numbers(tmp_path) == {1}
-    assert [path.name for path in tmp_path.iterdir()] == ["a folder=1"]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_readers_always_find_a_whole_folder(session: SparkSession, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from contract.conftest import AsofRepo
+from feast import Field
+from feast.types import UnixTimestamp
 
 from driver_ranking.feature_store import asof_spark, asof_spark_groups, asof_spark_workers
 from driver_ranking.feature_store.asof_engine import AsofError
+from driver_ranking.feature_store.spark_folder import setting
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -186,3 +189,101 @@ def test_a_driver_that_only_the_request_knows_and_an_empty_request(asof_repo: Sp
     assert asof_repo.trips(asked) == [None]
     table = asof_repo.job(pa.Table.from_pandas(asked).slice(0, 0)).to_arrow()
     assert (table.num_rows, table.column_names[-1]) == (0, "trips")
+
+
+def test_a_session_of_another_time_zone_is_refused(asof_repo: SparkAsofRepo, session: SparkSession) -> None:
+    asof_repo.apply(asof_repo.view(rows=[]))
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [asof_repo.noon()]})
+    with (
+        setting(session, "spark.sql.session.timeZone", "America/New_York"),
+        pytest.raises(AsofError, match=r"has the time zone America/New_York; set spark\.sql\.session\.timeZone to UTC"),
+    ):
+        asof_repo.trips(asked)
+
+
+def test_sources_of_one_name_are_told_apart_by_their_paths(asof_repo: SparkAsofRepo) -> None:
+    noon = asof_repo.noon()
+    for number in (1, 2):
+        source = asof_repo.source(asof_repo.write(f"s{number}.parquet", [(1, noon, None, number)]), name="same")
+        asof_repo.apply(asof_repo.view(f"v{number}", source=source))
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [noon]})
+    (row,) = asof_repo.features(asked, ("v1:trips", "v2:trips"), full_feature_names=True)
+    assert (row["v1__trips"], row["v2__trips"]) == (1, 2)
+
+
+def test_the_order_of_a_folder_is_that_of_its_files(asof_repo: SparkAsofRepo) -> None:
+    asof_repo.apply(asof_repo.view(rows=[]))
+    first = 0
+    for number, count in enumerate((5, 5_000, 50)):
+        rows = {"driver_id": [1] * count, "event_timestamp": [asof_repo.noon()] * count}
+        asof_repo.write(f"asked/{number}.parquet", pa.table({**rows, "request": range(first, first + count)}))
+        first += count
+    table = asof_repo.job(asof_repo.folder / "asked").to_arrow()
+    assert table["request"].to_pylist() == list(range(first))
+
+
+def test_only_parquet_files_of_a_folder_are_read(asof_repo: SparkAsofRepo) -> None:
+    noon = asof_repo.noon()
+    asof_repo.write("stats/x.parquet", [(1, noon, noon, 1)])
+    asof_repo.write("stats/y.parquet", [(1, noon, noon, 2)]).rename(asof_repo.folder / "stats/x.parquet.bak")
+    (asof_repo.folder / "stats/README.md").write_text("rows", encoding="utf-8")
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "stats")))
+    assert asof_repo.trips(pd.DataFrame({"driver_id": [1], "event_timestamp": [noon]})) == [1]
+
+
+def test_keys_that_are_compared_as_floats_meet(asof_repo: SparkAsofRepo, watched: Watched) -> None:
+    noon, count = asof_repo.noon(), 200
+    keys = [16_777_217 + 2 * number for number in range(count)]
+    moments = pa.array([noon] * count, pa.timestamp("us", "UTC"))
+    trips = pa.array(range(count), pa.int32())
+    rows = {"driver_id": keys, "event_timestamp": moments, "created": moments, "trips": trips}
+    asof_repo.apply(asof_repo.view(rows=pa.table(rows)))
+    asked = pa.table({"driver_id": pa.array(np.array(keys, np.float32)), "event_timestamp": moments})
+    store = asof_repo.open(rows_per_group=20)
+    got = store.get_historical_features(asked, ["stats:trips"]).in_request_order().to_arrow()["trips"]
+    assert got.equals(AsofRepo(asof_repo.folder).job(asked).to_arrow()["trips"])
+    assert watched.groups[0].count > 1
+
+
+def test_times_of_nanoseconds_are_found_in_whichever_file_has_them(asof_repo: SparkAsofRepo) -> None:
+    noon = asof_repo.noon()
+    row = {"driver_id": [1], "event_timestamp": [noon], "created": [noon], "trips": pa.array([1], pa.int32())}
+    asof_repo.write("stats/a.parquet", pa.table(row))
+    when = {"driver_id": [2], "when": pa.array([-1_500], pa.timestamp("ns", "UTC"))}
+    asof_repo.write("stats/b.parquet", pa.table({**row, **when}))
+    source = asof_repo.source(asof_repo.folder / "stats")
+    asof_repo.apply(asof_repo.view(source=source, schema=[Field(name="when", dtype=UnixTimestamp)]))
+    asked = pd.DataFrame({"driver_id": [1, 2], "event_timestamp": [noon] * 2})
+    got = asof_repo.job(asked, ("stats:when",)).to_arrow()["when"]
+    assert got.to_pylist() == [None, datetime(1970, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)]
+
+
+@pytest.mark.parametrize("name", ["a.b", "a`b"])
+def test_names_that_pyspark_cannot_take_are_refused(asof_repo: SparkAsofRepo, name: str) -> None:
+    asof_repo.apply(asof_repo.view(rows=[]))
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [asof_repo.noon()], name: [1]})
+    with pytest.raises(AsofError, match=f"the entity rows would have a column '{name}'; PySpark takes none with"):
+        asof_repo.trips(asked)
+
+
+def test_what_fails_on_a_worker_is_told_in_its_words(asof_repo: SparkAsofRepo) -> None:
+    asof_repo.apply(asof_repo.view(rows=[(1, asof_repo.noon(), None, 10)]))
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": ["nonsense"]})
+    path = asof_repo.write("asked.parquet", pa.Table.from_pandas(asked))
+    with pytest.raises(AsofError, match=r'DuckDB could not run the query: .* "nonsense"'):
+        asof_repo.trips(path)
+
+
+def test_a_pattern_over_folders_is_refused(asof_repo: SparkAsofRepo) -> None:
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "**/*.parquet")))
+    with pytest.raises(AsofError, match=r"do not know \*\* in '.*'; name the folder"):
+        asof_repo.trips(pd.DataFrame({"driver_id": [1], "event_timestamp": [asof_repo.noon()]}))
+
+
+def test_a_session_keeps_its_settings(asof_repo: SparkAsofRepo, session: SparkSession) -> None:
+    asof_repo.apply(asof_repo.view(rows=[(1, asof_repo.noon(), None, 10)]))
+    names = ("spark.sql.legacy.parquet.nanosAsLong", "spark.sql.parquet.outputTimestampType")
+    before = [session.conf.get(name) for name in names]
+    job: Any = asof_repo.job(pd.DataFrame({"driver_id": [1], "event_timestamp": [asof_repo.noon()]}))
+    assert job.to_spark_df().count() == 1
+    assert [session.conf.get(name) for name in names] == before

@@ -16,7 +16,7 @@ from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.asof_spark_rows import arrow_schema, column, read_parquet
+from driver_ranking.feature_store.asof_spark_rows import arrow_schema, column, read_parquet, require_plain
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
 
@@ -93,8 +93,10 @@ class MappedRows:
         with spark.explained("The rows can't be scored"):
             mapped = frame.mapInArrow(mapper(self.mapping, files, schema), from_arrow_schema(schema))
             notes = {key.decode(): value.decode() for key, value in (self.rows.schema.metadata or {}).items()}
-            folder.replace(mapped, notes, self._check)
-            files.destroy()
+            try:
+                folder.replace(mapped, notes, self._check)
+            finally:
+                files.destroy()
 
     def _check(self, written: DataFrame) -> None:
         expected, count = self.rows.frame.count(), written.count()
@@ -234,7 +236,11 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         Raises:
             RequestError: The rows can't be used; the message says which.
         """
-        self._on_spark = self._on_spark or self._read()
+        try:
+            self._on_spark = self._on_spark or self._read()
+        except AsofError as error:
+            message = f"{self._filepath}: {error}. Nothing was written."
+            raise RequestError(message) from error
 
     def load(self) -> SparkEntityRows:  # type: ignore[override]  # rows of another kind
         """Return the checked rows; raises as ``check`` does."""
@@ -270,7 +276,10 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
             rules = local.rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
             statement = local.select_typed(source, rules)
             schema = connection.execute(statement).to_arrow_table().schema
+        require_plain(raw.columns, "the rows")
         count = _checked_count(source, raw, rules) if row_count is None else row_count
+        if row_count is not None and set(source.types.values()) == {"VARCHAR"}:
+            _require_same_reading(source, raw, rules, row_count)
         typed = raw
         if any(rule.value != local.quote_name(rule.column) for rule in rules):
             typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
@@ -286,7 +295,8 @@ class _Frame(local.RequestSource):
     def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.filepath = filepath
         described = connection.execute(f"DESCRIBE SELECT * FROM {self.scan}").fetchall()
-        self.types = {str(name): str(kind) for name, kind, *_ in described}
+        # Spark has 64-bit integers without a sign as decimals
+        self.types = {str(name): str(kind).replace("DECIMAL(20,0)", "UBIGINT") for name, kind, *_ in described}
 
 
 def _is_file(path: str) -> bool:
@@ -321,17 +331,34 @@ def _raw_file(path: str) -> DataFrame:
 
 def _checked_count(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> int:
     """Return the number of rows, or refuse them and show some of those at fault."""
+    counts = _counted(source, raw, rules)
+    if sum(counts[1::2]):
+        faults = "\n  ".join(_faulty_values(source, raw, rules))
+        source.fail(f"{sum(counts[1::2])} value(s) at fault, some of the rows:\n  {faults}\n")
+    return local.row_count_of(source, counts)
+
+
+def _require_same_reading(source: _Frame, raw: DataFrame, rules: list[local.Rule], row_count: int) -> None:
+    """Refuse text that was checked here, and that Spark reads otherwise."""
+    try:
+        counts = _counted(source, raw, rules)
+    except Exception as error:
+        if not spark.is_from_spark(error):
+            raise
+        counts = []
+    if not counts or counts[0] != row_count or sum(counts[1::2]) > 0:
+        source.fail("Spark reads it otherwise. Line breaks within quotes and blanks before them do that: use Parquet.")
+
+
+def _counted(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[int]:
+    """Return what ``counts_of`` counts, summed over the rows on Spark."""
     from pyspark.sql import functions as sf
 
     names = [f"n{index}" for index in range(1 + 2 * len(rules))]
     statement = f"SELECT * FROM (SELECT {local.counts_of(rules)} FROM {source.scan}) AS counted({', '.join(names)})"
     schema = pa.schema([(name, pa.int64()) for name in names])
     counted = raw.mapInArrow(selector(statement, _REQUEST, schema), ", ".join(f"{name} long" for name in names))
-    counts = [int(total or 0) for total in counted.agg(*(sf.sum(name) for name in names)).collect()[0]]
-    if sum(counts[1::2]):
-        faults = "\n  ".join(_faulty_values(source, raw, rules))
-        source.fail(f"{sum(counts[1::2])} value(s) at fault, some of the rows:\n  {faults}\n")
-    return local.row_count_of(source, counts)
+    return [int(total or 0) for total in counted.agg(*(sf.sum(name) for name in names)).collect()[0]]
 
 
 def _faulty_values(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[str]:

@@ -17,6 +17,7 @@ Materialization and whatever else reads a source alone is that of ``AsofOfflineS
 
 from __future__ import annotations
 
+import os
 from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,9 @@ from driver_ranking.feature_store.asof_spark_rows import (
     is_spark_frame,
     is_sql,
     numbered_source,
+    require_plain,
     rows_of_files,
+    spark_explained,
 )
 from driver_ranking.feature_store.asof_spark_workers import joining
 from driver_ranking.feature_store.asof_sql import EntityRows, ViewJoin, point_in_time_sql
@@ -114,7 +117,12 @@ def _session(options: SparkAsofOfflineStoreConfig) -> SparkSession:
     running = SparkContext._active_spark_context is not None  # noqa: SLF001 - a session is active in one thread only
     defaults = {"spark.driver.host": "127.0.0.1", "spark.sql.session.timeZone": "UTC"}
     conf: dict[str, Any] = {} if running else {**defaults, **(options.spark_conf or {})}
-    return SparkSession.builder.config(map=conf).getOrCreate()
+    session = SparkSession.builder.config(map=conf).getOrCreate()
+    zone = session.conf.get("spark.sql.session.timeZone")
+    if zone not in {"UTC", "Etc/UTC", "GMT"}:
+        message = f"Spark's session has the time zone {zone}; set spark.sql.session.timeZone to UTC, as times here are"
+        raise AsofError(message)
+    return session
 
 
 # ---- The plan ------------------------------------------------------------------------------------------------------
@@ -128,7 +136,7 @@ class _Schemas(_Retrieval):
     sources: Mapping[str, pa.Table] = field(default_factory=dict)
 
     def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
-        name = engine.register(self.sources[source.name], _FEATURE_ROWS + source.name)
+        name = engine.register(self.sources[source.path], _FEATURE_ROWS + source.path)
         return engine.relation(name, f"source '{source.name}'", (ROW_NUMBER,))
 
     def _given_rows(self, engine: Engine, *, in_order: bool) -> Relation:
@@ -142,7 +150,7 @@ class _ViewStep:
 
     Attributes:
         join: The join, in the names of the empty tables.
-        source: The name of its source.
+        source: The path of its source.
         sql: The statement that a group runs.
         schema: What it gives.
     """
@@ -166,11 +174,10 @@ class _SparkRetrieval:
         sources = self._sources(spark)
         entities = self.entities(spark, sources)
         require_distinct(entities.columns, ENTITIES)
+        require_plain(entities.columns, ENTITIES)
         names = entities.columns
         if in_order:
-            from pyspark.sql import functions as sf
-
-            entities = entities.withColumn(ROW_NUMBER, sf.monotonically_increasing_id())
+            entities = self._numbered(spark, entities)
         event_time, steps = self._steps(entities, sources, in_order=in_order)
         joined = self._joined(entities, sources, event_time, steps)
         joined = joined.orderBy(column(ROW_NUMBER)) if in_order else joined
@@ -179,7 +186,8 @@ class _SparkRetrieval:
 
     def collected(self, *, in_order: bool) -> pa.Table:
         """Bring the joined rows here, with the types of entity rows that Spark lacks."""
-        table, given = self.frame(in_order=in_order).toArrow(), self.retrieval.entities
+        with spark_explained("the features cannot be joined"):
+            table, given = self.frame(in_order=in_order).toArrow(), self.retrieval.entities
         if isinstance(given, pd.DataFrame):
             given = pa.Table.from_pandas(given.head(0), preserve_index=False)
         if not isinstance(given, pa.Table):
@@ -193,13 +201,22 @@ class _SparkRetrieval:
             return self._seen_entities(spark, self.retrieval.entities, sources)
         return entity_frame(spark, self.retrieval.entities)
 
+    def _numbered(self, spark: SparkSession, entities: DataFrame) -> DataFrame:
+        """Number entity rows in their order, that of files by their names."""
+        from pyspark.sql import functions as sf
+
+        given = self.retrieval.entities
+        if isinstance(given, os.PathLike) or (isinstance(given, str) and not is_sql(given)):
+            return numbered_source(spark, os.fspath(given), ENTITIES)
+        return entities.withColumn(ROW_NUMBER, sf.monotonically_increasing_id())
+
     def _sources(self, spark: SparkSession) -> dict[str, DataFrame]:
         found = {}
         for view in self.retrieval.views:
             source = view.source
-            if source.name not in found:
+            if source.path not in found:
                 path = _located(source.path, self.retrieval.repo_path)
-                found[source.name] = numbered_source(spark, path, f"source '{source.name}'")
+                found[source.path] = numbered_source(spark, path, f"source '{source.name}'")
         return found
 
     def _seen_entities(self, spark: SparkSession, span: TimeRange, sources: Mapping[str, DataFrame]) -> DataFrame:
@@ -208,7 +225,7 @@ class _SparkRetrieval:
         with open_engine({}) as engine:
             joins = empty._joins(engine)  # noqa: SLF001 - of a class of this store
         keys = sorted({key.entity for join in joins for key in join.keys})
-        seen = [_seen_keys(sources[view.source.name], join, span, keys) for view, join in self._with_keys(joins)]
+        seen = [_seen_keys(sources[view.source.path], join, span, keys) for view, join in self._with_keys(joins)]
         frame = spark.range(1).select() if not seen else seen[0]
         for more in seen[1:]:
             frame = frame.union(more)
@@ -240,7 +257,7 @@ class _SparkRetrieval:
                 sql = point_in_time_sql(entity_rows, [join], filter_by_created=self.retrieval.filter_by_created)
                 table = engine.execute(sql).to_arrow_table()
                 engine.register(table, _ENTITY_ROWS)
-                steps.append(_ViewStep(join, request.source.name, sql, table.schema))
+                steps.append(_ViewStep(join, request.source.path, sql, table.schema))
         return event_time, steps
 
     def _joined(
@@ -254,6 +271,8 @@ class _SparkRetrieval:
             JoinSides(step.join, entities, event_time, _needed(sources[step.source], step.join), by_time)
             for step in steps
         ]
+        for step in steps:
+            require_plain(step.schema.names, "the features")
         most_rows = self._most_rows(entities, sources)
         for step, groups in zip(steps, planned(sides, self.options.rows_per_group, most_rows), strict=True):
             names = (_ENTITY_ROWS, _FEATURE_ROWS + step.source)
@@ -290,6 +309,7 @@ def _needed(source: DataFrame, join: ViewJoin) -> DataFrame:
     """Leave out columns that are not asked for, and rows that match nothing."""
     keys = [key.source for key in join.keys]
     columns = [*keys, join.event_time, *([join.created] if join.created else []), *(f.source for f in join.features)]
+    require_plain(columns, "a source")
     kept = source.select(*map(column, dict.fromkeys([*columns, ROW_NUMBER])))
     for name in (*keys, join.event_time):
         kept = kept.where(column(name).isNotNull())
@@ -391,7 +411,8 @@ class SparkAsofRetrievalJob(RetrievalJob):
         frame = self.to_spark_df()
         if not allow_overwrite and folder.exists(frame.sparkSession):
             raise SavedDatasetLocationAlreadyExists(location=source.path)
-        folder.replace(frame)
+        with spark_explained("the features cannot be joined"):
+            folder.replace(frame)
 
     def facts(self) -> tuple[list[str], datetime | None, datetime | None]:
         """Return the entity rows' columns but the event time, and their first and last event time, in UTC."""
@@ -403,7 +424,8 @@ class SparkAsofRetrievalJob(RetrievalJob):
         entities = query.entities(spark, sources)
         event_time, _ = query._steps(entities, sources, in_order=False)  # noqa: SLF001 - of this module
         moment = sf.unix_micros(column(event_time).cast("timestamp"))
-        first, last = entities.agg(sf.min(moment), sf.max(moment)).collect()[0]
+        with spark_explained("the entity rows cannot be read"):
+            first, last = entities.agg(sf.min(moment), sf.max(moment)).collect()[0]
         bounds = [
             None if one is None else pd.Timestamp(one, unit="us", tz="UTC").to_pydatetime() for one in (first, last)
         ]

@@ -40,8 +40,8 @@ _UNTIL = "asof: last part that needs it"
 _FEW_ROWS = 250_000  # not worth a task of their own
 _FULL = 1.5  # times the rows that a group should have: a bucket above it is split
 _NO_BUCKET = -1  # of entity rows that match nothing
-_FEWEST_BUCKETS, _MOST_BUCKETS = 256, 2**16
-_BYTES_PER_BUCKET, _ROWS_PER_GROUP = 2**20, 1_000_000  # a million rows are some 20 MB: groups of some 20 buckets
+_FEWEST_BUCKETS, _MOST_BUCKETS = 1024, 2**16
+_BYTES_PER_BUCKET, _ROWS_PER_GROUP = 2**18, 1_000_000  # a million rows are 5 to 50 MB: groups of 20 buckets at least
 _QUANTILES = 4  # for each part, as buckets may have fewer parts than the one with most
 
 
@@ -74,15 +74,18 @@ class JoinSides:
         """Return the number of a row's bucket, the same on both sides where DuckDB compares keys as equal."""
         from pyspark.sql import functions as sf
 
-        kinds = _kinds(self.rows)
-        keys = [_hashable(column(getattr(key, side)), kinds[key.entity.casefold()]) for key in self.join.keys]
-        return sf.pmod(sf.xxhash64(*keys), sf.lit(buckets)).cast("int")
+        entity, source = _kinds(self.rows), _kinds(self.source)
+        keys = []
+        for key in self.join.keys:
+            kinds = {entity[key.entity.casefold()], source[key.source.casefold()]}
+            if "float" not in kinds or kinds <= {"float", "double"}:  # DuckDB compares others as floats: left out
+                keys.append(_hashable(column(getattr(key, side)), entity[key.entity.casefold()]))
+        return sf.pmod(sf.xxhash64(*keys, sf.lit(0)), sf.lit(buckets)).cast("int")
 
     def has_comparable_times(self) -> bool:
         """Tell whether Spark compares the event times of both sides as DuckDB does."""
         kinds = {_kinds(self.rows)[self.event_time.casefold()], _kinds(self.source)[self.join.event_time.casefold()]}
-        utc = self.rows.sparkSession.conf.get("spark.sql.session.timeZone") == "UTC"
-        return kinds <= ({"timestamp", "timestamp_ntz"} if utc else {"timestamp"})
+        return kinds <= {"timestamp", "timestamp_ntz"}
 
 
 def _kinds(frame: DataFrame) -> dict[str, str]:
@@ -167,7 +170,7 @@ class Groups:
         """
         from pyspark.sql import functions as sf
 
-        hashable = [name for name, kind in rows.dtypes if "map<" not in kind]
+        hashable = [name for name, kind in rows.dtypes if "map<" not in kind and "variant" not in kind]
         salt = sf.xxhash64(*map(column, hashable)) + sf.spark_partition_id()
         anywhere = sf.pmod(salt, sf.lit(self.usual)).cast("int")
         if not self.sides.join.keys:
@@ -214,7 +217,7 @@ class Groups:
         # names of their own, as both sides come from the same rows
         latest = latest.withColumnsRenamed({name: f"{_LATEST}: {name}" for name in [*keys, _PART]})
         same = [column(name) == column(f"{_LATEST}: {name}") for name in [*keys, _PART]]
-        joined = placed.join(sf.broadcast(latest), reduce(operator.and_, same), "left")
+        joined = placed.join(latest, reduce(operator.and_, same), "left")
         return joined.withColumn(_UNTIL, sf.when(time == column(_LATEST), column(_UNTIL)))
 
     def _bucket(self, side: str) -> Column:

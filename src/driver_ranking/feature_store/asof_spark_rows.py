@@ -11,19 +11,19 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow as pa
 
-from driver_ranking.feature_store.asof_engine import ENTITIES, ROW_NUMBER, AsofError, explained
+from driver_ranking.feature_store.asof_engine import ENTITIES, ROW_NUMBER, AsofError, explained, listed
 from driver_ranking.feature_store.asof_rows import MAX_ROWS_PER_FILE, SQL_START, TimeRange, require_distinct
-from driver_ranking.feature_store.spark_folder import as_url, located
+from driver_ranking.feature_store.spark_folder import GLOB, as_url, exactly, located, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _FILE = "asof: file"
-_GLOB = re.compile(r"([*?{}\[\]\\])")
 _SLASHES = re.compile(r"^file:/+")
 _FEW_FILES = 8
+_OWN_ERROR = re.compile(r"AsofError: (.+)")
 _NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,\w+\)\)", re.MULTILINE)
 
 
@@ -44,7 +44,9 @@ def spark_explained(what: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JJavaError) as error:
         reason = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
-        message = f"{what}: {reason.splitlines()[0]}"
+        if from_worker := _OWN_ERROR.search(reason):
+            raise AsofError(from_worker[1]) from error
+        message = f"{what}: {' '.join(line.strip() for line in reason.splitlines()[:2])}"
         raise AsofError(message) from error
 
 
@@ -57,37 +59,50 @@ def arrow_schema(frame: DataFrame) -> pa.Schema:
 
 def _parquet_frame(spark: SparkSession, path: str, what: str) -> DataFrame:
     """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become times."""
-    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # else Spark refuses what pandas writes
+    if "**" in path:
+        message = f"{what} cannot be read: Spark's file systems do not know ** in '{path}'; name the folder"
+        raise AsofError(message)
     reader = spark.read.option("mergeSchema", "true")
     path = as_url(path)
-    with spark_explained(f"{what} cannot be read"):
+    # else Spark refuses what pandas writes
+    with spark_explained(f"{what} cannot be read"), setting(spark, "spark.sql.legacy.parquet.nanosAsLong", "true"):
         system, there = located(spark, path)
         if system.exists(there):  # as it is, and not as a pattern
-            frame = reader.parquet(_GLOB.sub(r"\\\1", path))
+            if system.getFileStatus(there).isDirectory():
+                reader = reader.option("pathGlobFilter", "*.parquet")
+            frame = reader.parquet(exactly(path))
         else:
-            frame = reader.option("basePath", _GLOB.split(path)[0].rpartition("/")[0]).parquet(path)
+            frame = reader.option("basePath", GLOB.split(path)[0].rpartition("/")[0]).parquet(path)
     require_distinct(frame.columns, what)
     return frame
 
 
 def _with_microseconds(frame: DataFrame) -> DataFrame:
-    """Make times of nanoseconds, which Spark reads as integers, as the footer of a file tells."""
+    """Make times of nanoseconds, which Spark reads as integers, as the footers of files tell."""
     files = frame.inputFiles()
     integers = {name for name, kind in frame.dtypes if kind == "bigint"}
     if not files or not integers:
         return frame
     from pyspark.sql import functions as sf
 
-    columns = {name: column(name) for name in _nanosecond_columns(frame.sparkSession, files[0]) if name in integers}
-    # down to whole microseconds in integers: floating point would lose some
-    whole = {name: one - sf.pmod(one, sf.lit(1000)) for name, one in columns.items()}
-    micros = {name: sf.call_function("div", one, sf.lit(1000)) for name, one in whole.items()}
+    names = _nanosecond_columns(frame.sparkSession, files, integers)
+    # whole microseconds, towards zero as DuckDB has them, in integers: floating point would lose some
+    micros = {name: sf.call_function("div", column(name), sf.lit(1000)) for name in names}
     return frame.withColumns({name: sf.timestamp_micros(one) for name, one in micros.items()})
 
 
-def _nanosecond_columns(spark: SparkSession, file: str) -> list[str]:
-    with _footer(spark, file) as footer:
-        return _NANOSECONDS.findall(footer.getFileMetaData().getSchema().toString())
+def _nanosecond_columns(spark: SparkSession, files: Sequence[str], integers: set[str]) -> list[str]:
+    """Return which columns are times of nanoseconds, by the first file that has them each."""
+    found, unseen = [], set(integers)
+    for file in files:
+        if not unseen:
+            break
+        with _footer(spark, file) as footer:
+            schema = footer.getFileMetaData().getSchema()
+            here = {name for name in unseen if schema.containsField(name)}
+            found += [name for name in _NANOSECONDS.findall(schema.toString()) if name in here]
+            unseen -= here
+    return found
 
 
 @contextmanager
@@ -186,6 +201,14 @@ def check_entities(entities: object) -> None:
             f"entity rows of type {type(entities).__name__} are not supported; give a Spark or pandas DataFrame, a "
             "pyarrow Table, Spark SQL, or the path or URL of Parquet files"
         )
+        raise AsofError(message)
+
+
+def require_plain(names: Iterable[str], what: str) -> None:
+    """Refuse names that PySpark itself can't hand over to Python workers."""
+    unfit = [name for name in names if "." in name or "`" in name]
+    if unfit:
+        message = f"{what} would have a column {listed(unfit)}; PySpark takes none with a dot or a backtick: rename it"
         raise AsofError(message)
 
 

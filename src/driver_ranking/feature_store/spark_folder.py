@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _NOTES = "_driver_ranking.json"  # readers of Parquet folders leave out what begins with an underscore
+GLOB = re.compile(r"([*?{}\[\]\\])")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AT_WORKING_DIRECTORY, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 # Spark's default is a type of 96 bits that others read as a time without a zone
 _TIMES = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+
+
+def exactly(path: str) -> str:
+    """Return a pattern of Hadoop's that matches exactly this path."""
+    return GLOB.sub(r"\\\1", path)
 
 
 def as_url(path: str) -> str:
@@ -61,7 +67,7 @@ class ParquetFolder:
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Return the rows."""
-        return spark.read.parquet(as_url(self.path))
+        return spark.read.parquet(exactly(as_url(self.path)))
 
     def notes(self, spark: SparkSession) -> dict[str, str]:
         """Return what was noted beside the rows; nothing if another program wrote them."""
@@ -95,11 +101,11 @@ class ParquetFolder:
         system, target = located(spark, self.path)
         partial = f"{target.getParent()}/.{target.getName()}.{uuid.uuid4().hex}.tmp"
         try:
-            with _setting(spark, *_TIMES):
+            with setting(spark, *_TIMES):
                 rows.write.parquet(partial)
             _write_text(*located(spark, f"{partial}/{_NOTES}"), json.dumps(dict(notes or {}), indent=2))
             if check is not None:
-                check(spark.read.parquet(partial))
+                check(spark.read.parquet(exactly(partial)))
             if not self._exchanged(partial):
                 self._renamed(spark, partial)
         finally:
@@ -140,7 +146,8 @@ def _moved(system: Any, path: Any, target: Any) -> bool:  # noqa: ANN401 - Java 
 
 
 @contextmanager
-def _setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
+def setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
+    """Give one of Spark's settings another value for a while."""
     before = spark.conf.get(name)
     spark.conf.set(name, value)
     try:
