@@ -42,7 +42,7 @@ def test_text_that_spark_reads_otherwise_is_refused(tmp_path: Path, row: str) ->
     with pytest.raises(
         RequestError, match=r"request\.csv: Spark reads it otherwise\. .* use Parquet\. Nothing was written"
     ):
-        dataset(path).load()
+        dataset(path).check()
 
 
 @pytest.mark.parametrize("as_folder", [False, True])
