@@ -178,13 +178,12 @@ def explained(what: str) -> Iterator[None]:
     except DriverRankingError:
         raise
     except Exception as error:
-        if not is_from_spark(error):
+        if not _is_from_spark(error):
             raise
         raise _translated(what, error) from error
 
 
-def is_from_spark(error: Exception) -> bool:
-    """Tell whether an error was raised by Spark, or by Java."""
+def _is_from_spark(error: Exception) -> bool:
     return type(error).__module__.startswith(("pyspark", "py4j"))
 
 

@@ -107,7 +107,7 @@ def test_the_python_of_the_workers(project: Path, tmp_path: Path, python: Callab
     path = python(tmp_path / "environment")
     configure(project, python=path, conf={"spark.driver.host": "127.0.0.1"})
     message = message.replace("3.11", f"{sys.version_info.major}.{sys.version_info.minor}")
-    assert f"The features can't be extracted: {message.format(python=path)}" in refused(project)
+    assert f"batch_request.csv can't be read: {message.format(python=path)}" in refused(project)
 
 
 def test_the_package(project: Path, tmp_path: Path) -> None:
