@@ -105,6 +105,8 @@ def sample(pid: int, peaks: dict[str, float]) -> None:
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
             kind = "main" if process.pid == pid else "java" if process.name() == "java" else "worker"
+            if kind == "worker" and not process.name().startswith("python"):
+                continue  # what Java has just forked, with all of its memory for a moment
             held = process.memory_info().rss / 2**20
             peaks[kind] = max(peaks[kind], held)
             together += held if kind != "main" else 0

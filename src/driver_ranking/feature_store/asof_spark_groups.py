@@ -214,10 +214,11 @@ class Groups:
         latest = split.agg(sf.max(time).alias(_LATEST), sf.max(ends).alias(_UNTIL))
         following = sf.lead(column(_PART)).over(Window.partitionBy(*map(column, keys)).orderBy(column(_PART)))
         latest = latest.withColumn(_UNTIL, sf.coalesce(following, column(_UNTIL)))
-        # names of their own, as both sides come from the same rows
+        # Names of their own, as both sides come from the same rows. Sent to all: there are few keys in a bucket, and
+        # Spark, which can't know that, would shuffle all feature rows once more.
         latest = latest.withColumnsRenamed({name: f"{_LATEST}: {name}" for name in [*keys, _PART]})
         same = [column(name) == column(f"{_LATEST}: {name}") for name in [*keys, _PART]]
-        joined = placed.join(latest, reduce(operator.and_, same), "left")
+        joined = placed.join(sf.broadcast(latest), reduce(operator.and_, same), "left")
         return joined.withColumn(_UNTIL, sf.when(time == column(_LATEST), column(_UNTIL)))
 
     def _bucket(self, side: str) -> Column:
