@@ -13,9 +13,11 @@ _STALE_AFTER = 24 * 3600  # seconds
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, which replaces it when the block ends without an error.
 
-    The folder is created. After an error, or a kill, ``path`` is as it was; a killed run leaves a hidden file behind,
-    which a successful one removes a day later: until then it may be that of a run still going on.
+    The folder is created; a link stays, and what it leads to is replaced. After an error, or a kill, ``path`` is as it
+    was; a killed run leaves a hidden file behind, which a successful one removes a day later: until then it may be that
+    of a run still going on.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

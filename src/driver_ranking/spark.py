@@ -9,8 +9,9 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ _OUR_ERROR = re.compile(r"driver_ranking\.errors\.(\w+): (.*)")
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
 _NO_PYTHON = re.compile(r"Cannot run program \"([^\"]*)\"")
+_TIME_ZONE, _UTC_NAMES = "spark.sql.session.timeZone", {"UTC", "Etc/UTC", "GMT"}
+_NO_EXECUTOR = "The cluster has had no executor"
+_LOST = re.compile(rf"{_NO_EXECUTOR} for [\d.e+]+ s\.")
 _NO_EXTRA = "Spark is not installed. Install the extra: pip install 'driver-ranking[spark]'."
 _SHIP = "Pack this environment and ship it: docs/spark.md says how."
 
@@ -71,7 +75,25 @@ def configure(settings: Mapping[str, Any]) -> None:
     if unknown:
         message = f"spark.yml has {', '.join(unknown)}; it may have {', '.join(sorted(known))}. Put Spark's under conf."
         raise SparkError(message)
-    _Configured.settings = SparkSettings(**{key: value for key, value in settings.items() if value is not None})
+    taken = SparkSettings(**{key: value for key, value in settings.items() if value is not None})
+    _check(taken)
+    _Configured.settings = taken
+    running = sys.modules["pyspark"].SparkContext._active_spark_context if "pyspark" in sys.modules else None  # noqa: SLF001 - there is no other way to know
+    if running is not None and running.master != taken.master:
+        message = "Spark runs in this process already, on %s, and is used; %s is what spark.yml names."
+        logger.warning(message, running.master, taken.master)
+
+
+def _check(settings: SparkSettings) -> None:
+    """Refuse values that would be noticed late."""
+    seconds: Any = settings.wait_for_workers
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        message = f"spark.yml has {seconds!r} as wait_for_workers; it must be a number of seconds above 0."
+        raise SparkError(message)
+    zone = settings.conf.get(_TIME_ZONE, "UTC")
+    if zone not in _UTC_NAMES:
+        message = f"spark.yml has {zone!r} as {_TIME_ZONE}; it must be UTC, as all times here are."
+        raise SparkError(message)
 
 
 def session() -> SparkSession:
@@ -103,6 +125,7 @@ def _started(settings: SparkSettings) -> SparkSession:
     spark.sparkContext.setLogLevel("ERROR")
     if not local:
         _await_workers(spark, settings)
+        threading.Thread(target=_watch_workers, args=(spark, settings.wait_for_workers), daemon=True).start()
     return spark
 
 
@@ -112,7 +135,7 @@ def _connected(settings: SparkSettings) -> SparkSession:
 
     progress = {"spark.ui.showConsoleProgress": sys.stderr.isatty(), "spark.log.level": "ERROR"}
     conf: dict[str, bool | float | int | str | None] = {
-        key: _text(value) for key, value in {**progress, **settings.conf}.items()
+        key: _text(value) for key, value in {**progress, _TIME_ZONE: "UTC", **settings.conf}.items()
     }
     try:
         return SparkSession.builder.master(settings.master).config(map=conf).getOrCreate()
@@ -131,7 +154,7 @@ def _require_java() -> None:
     home = os.environ.get("JAVA_HOME")
     found = (Path(home) / "bin/java").is_file() if home else shutil.which("java") is not None
     if not found:
-        where = f"in JAVA_HOME, {home}," if home else "on the PATH"
+        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
         message = (
             f"Spark needs Java 17 or newer, and there is none {where}. Install it (on Debian: apt-get install "
             "openjdk-17-jre-headless) or set JAVA_HOME."
@@ -170,6 +193,23 @@ def _await_workers(spark: SparkSession, settings: SparkSettings) -> None:
         time.sleep(0.2)
 
 
+def _watch_workers(spark: SparkSession, seconds: float) -> None:
+    """End the jobs of a cluster that has lost all executors for a while; they would wait for ever, without a word."""
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+    context = spark.sparkContext._jsc.sc()  # noqa: SLF001 - PySpark's has less
+    tracker, last_seen = context.statusTracker(), time.monotonic()
+    with suppress(Py4JError, OSError):  # Spark has been stopped
+        while not context.isStopped():
+            jobs = list(tracker.getActiveJobIds())
+            if not jobs or len(tracker.getExecutorInfos()) > 1:  # the driver counts as one
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > seconds:
+                for job in jobs:
+                    context.cancelJob(job, f"{_NO_EXECUTOR} for {seconds:g} s.")
+            time.sleep(1)
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn an error of Spark into one that says what failed and what to do; our own from a worker stays itself."""
@@ -198,6 +238,8 @@ def _translated(what: str, error: Exception) -> DriverRankingError:
     if _OTHER_PYTHON.search(text):
         wanted = f"{sys.version_info.major}.{sys.version_info.minor}"
         return SparkError(f"{what}: the workers' Python is not {wanted}, which this one is. {_SHIP}")
+    if lonely := _LOST.search(text):
+        return SparkError(f"{what}: {lonely[0]} Check its workers and run again. Nothing was put in place.")
     if program := _NO_PYTHON.search(text):
         return SparkError(f"{what}: the workers have no Python at {program[1]!r}. Set `python` in spark.yml. {_SHIP}")
     return SparkError(f"{what}: {_first_cause(text)}")

@@ -416,6 +416,59 @@ def test_a_file_in_a_folder_named_like_a_partition_keeps_its_own_column(asof_rep
     assert asof_repo.trips(pd.DataFrame({"driver_id": [1], "event_timestamp": [noon(9)]})) == [10]
 
 
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "folders of no meaning": ("a.parquet", "more/b.parquet", "more/and more/c.parquet"),
+    "no file at the top": ("x/a.parquet", "y/b.parquet", "y/z/c.parquet"),
+    "some files in partitions": ("a.parquet", "trips=7/b.parquet", "trips=7/x=1/c.parquet"),
+    "partitions of several names": ("trips=7/a.parquet", "x=1/b.parquet", "y=1/c.parquet"),
+    "hidden beside": ("a.parquet", "b.parquet", "c.parquet", "_p=1/d.parquet", ".d/d.parquet", "_d.parquet"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_files_at_any_depth_are_read(asof_repo: AsofRepo, layout: str) -> None:
+    noon = asof_repo.noon
+    # below a folder that is called like a partition, which it is not for those who name it
+    for number, file in enumerate(LAYOUTS[layout]):
+        asof_repo.write(f"trips=5/{file}", [(number, noon(), None, number)])
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "trips=5")))
+    asked = pa.table({"driver_id": [0, 1, 2, 3], "event_timestamp": [noon(9)] * 4})
+    assert asof_repo.trips(asked) == [0, 1, 2, None]
+    for name, part in (("a", asked.slice(0, 1)), ("more/b", asked.slice(1, 3))):
+        asof_repo.write(f"asked/{name}.parquet", part)
+    assert asof_repo.trips(asof_repo.folder / "asked") == [0, 1, 2, None]
+
+
+def test_partitions_may_have_folders_of_no_meaning_in_them(asof_repo: AsofRepo) -> None:
+    noon = asof_repo.noon
+    for number, file in enumerate(("day=1/a.parquet", "day=2/x/b.parquet", "_p/day=3/c.parquet")):
+        asof_repo.write(f"days/{file}", [(number, noon(), None, number)])
+    schema = [Field(name="trips", dtype=Int32), Field(name="day", dtype=Int32)]
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "days"), schema=schema))
+    asked = pa.table({"driver_id": [0, 1, 2], "event_timestamp": [noon(9)] * 3})
+    rows = asof_repo.features(asked, ("stats:trips", "stats:day"))
+    assert [(row["trips"], row["day"]) for row in rows] == [(0, 1), (1, 2), (None, None)]
+
+
+@pytest.mark.parametrize("kinds", [(pa.int64(), pa.int16()), (pa.int8(), pa.int32()), (pa.float32(), pa.float64())])
+def test_types_of_numbers_may_differ_from_file_to_file(
+    asof_repo: AsofRepo, kinds: tuple[pa.DataType, pa.DataType]
+) -> None:
+    noon = asof_repo.noon
+    for number in range(6):
+        table = pq.read_table(asof_repo.write(f"s/{number}.parquet", [(number, noon(), None, number)]))
+        kind = kinds[number % 2]
+        table = table.set_column(table.column_names.index("trips"), "trips", pa.array([number], kind))
+        if pa.types.is_integer(kind):
+            table = table.set_column(0, "driver_id", pa.array([number], kind))
+        asof_repo.write(f"s/{number}.parquet", table)
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "s")))
+    asked = pa.table({"driver_id": list(range(7)), "event_timestamp": [noon(9)] * 7})
+    found = asof_repo.job(asked).to_arrow()
+    assert found["trips"].to_pylist() == [*range(6), None]
+    assert found["trips"].type == max(kinds, key=lambda kind: kind.bit_width)
+
+
 def test_a_column_that_came_later_is_null_in_older_files(asof_repo: AsofRepo) -> None:
     noon = asof_repo.noon
     new = asof_repo.write("s/b.parquet", [(2, noon(), None, 20)])

@@ -91,3 +91,19 @@ def test_a_killed_worker_costs_time_and_no_row(project: Path, tmp_path: Path) ->
         assert run.wait(timeout=400) == 0, (project / "run.log").read_text(encoding="utf-8")
     rows = assert_equal_rows(project)
     assert rows.num_rows == ROWS
+
+
+def test_a_cluster_that_is_lost_ends_the_run(project: Path, tmp_path: Path) -> None:
+    settings = project / "conf/spark/spark.yml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("wait_for_workers: 60", "wait_for_workers: 15"), encoding="utf-8")
+    with cluster(tmp_path) as running:
+        run = started_batch(project, running, requests(tmp_path))
+        await_partial(run, project / "data/05_model_input")
+        for worker in running.workers:
+            for pid in [worker.pid, *children(worker.pid)]:
+                os.kill(pid, signal.SIGKILL)
+        assert run.wait(timeout=100) == 1
+    said = (project / "run.log").read_text(encoding="utf-8").rstrip().splitlines()[-1]
+    assert "The cluster has had no executor for 15 s. Check its workers and run again." in said
+    assert list((project / "data/05_model_input").glob(".*.tmp")) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from driver_ranking.feature_store import spark_folder
 from driver_ranking.feature_store.spark_folder import ParquetFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -33,7 +37,7 @@ def folder(
         session.sparkContext._jsc.hadoopConfiguration().set(mount, f"file://{tmp_path}")  # noqa: SLF001  # there is no other way
         return ParquetFolder(f"viewfs://{tmp_path.name}/mounted/{NAME}")
     if request.param == "renamed":
-        monkeypatch.setattr(ParquetFolder, "_exchanged", lambda *_: False)
+        monkeypatch.setattr(spark_folder, "_exchanged", lambda *_: False)
     return ParquetFolder(str(tmp_path / NAME))
 
 
@@ -128,3 +132,54 @@ def test_readers_always_find_a_whole_folder(session: SparkSession, tmp_path: Pat
         watcher.join()
     assert lacking == []
     assert pq.read_table(folder.path)["number"].to_pylist() == [5] * 100
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(session: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/rows").mkdir()
+    (tmp_path / "rows").symlink_to(tmp_path / "disk/rows")
+    folder = ParquetFolder(str(tmp_path / "rows"))
+    for number in (1, 2):
+        folder.replace(rows(session, number))
+        assert (tmp_path / "rows").is_symlink()
+        assert pq.read_table(tmp_path / "disk/rows")["number"].to_pylist() == [number] * 100
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["rows"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(session: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "rows").write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"There is a file at .*rows, where a folder is to be\. Remove it"):
+        ParquetFolder(str(tmp_path / "rows")).replace(rows(session, 1))
+    assert (tmp_path / "rows").read_text(encoding="utf-8") == "precious"
+
+
+def test_what_killed_runs_left_is_removed_a_week_later(
+    session: SparkSession, folder: ParquetFolder, tmp_path: Path
+) -> None:
+    a_week_ago = time.time() - 8 * 24 * 3600
+    for name in (f".{NAME}.1.tmp", f".{NAME}.2.tmp", f".{NAME}.3.old", ".other.4.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").touch()
+        if "2" not in name:
+            os.utime(tmp_path / name, (a_week_ago, a_week_ago))
+    folder.replace(rows(session, 1))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {NAME, f".{NAME}.2.tmp", f".{NAME}.3.old", ".other.4.tmp"}
+
+
+def test_a_task_that_still_runs_does_not_bring_the_folder_back(session: SparkSession, tmp_path: Path) -> None:
+    folder = ParquetFolder(str(tmp_path / "rows"))
+
+    def slow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch["id"][0].as_py() == 0:
+                time.sleep(1)
+                raise ValueError
+            time.sleep(3)
+            yield batch
+
+    failing = session.range(0, 200, 1, 2).mapInArrow(slow, "id long")
+    with pytest.raises(Exception, match="ValueError"):
+        folder.replace(failing)
+    time.sleep(3)
+    assert list(tmp_path.iterdir()) == []

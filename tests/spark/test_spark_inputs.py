@@ -84,3 +84,38 @@ def test_texts_are_keys_and_many_files_a_source(asof_repo: SparkAsofRepo) -> Non
     asked = pa.table({"zone": ["z11", "z3", None, "z"], "event_timestamp": [noon] * 4})
     path = asof_repo.write("asked.parquet", asked)
     assert [row["x"] for row in asof_repo.features(path, ("zones:x",))] == [-11, -3, None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "_hidden.parquet",
+            "cannot be read: to Spark, a name that begins with _ or a dot is hidden; rename 'file:///.*'",
+        ),
+        ("empty", "no Parquet file at 'file:///.*/empty'"),
+        ("emp*", r"no Parquet file at 'file:///.*/emp\*'"),
+    ],
+)
+def test_files_and_folders_without_rows_to_see_are_named(repo: SparkAsofRepo, name: str, message: str) -> None:
+    repo.write("_hidden.parquet", [])
+    (repo.folder / "empty").mkdir()
+    with pytest.raises(AsofError, match=f"the entity rows:? {message}"):
+        repo.trips(f"{repo.folder}/{name}")
+
+
+def test_a_column_with_types_that_have_no_wider_one_is_named(repo: SparkAsofRepo, asked: pa.Table) -> None:
+    for name, kind in (("a", pa.int64()), ("b", pa.string())):
+        repo.write(f"asked/{name}.parquet", asked.set_column(0, "driver_id", asked["driver_id"].cast(kind)))
+    message = "the column 'driver_id' has the type bigint in some files and string in others; write it with one type"
+    with pytest.raises(AsofError, match=message):
+        repo.trips(repo.folder / "asked")
+
+
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_times_of_nanoseconds_keep_their_zone_or_none(repo: SparkAsofRepo, asked: pa.Table, zone: str | None) -> None:
+    seen = pa.array([repo.noon()] * 4, pa.timestamp("ns", zone))
+    path = repo.write("asked.parquet", asked.append_column("seen", seen))
+    found = repo.job(path).to_arrow()
+    assert found["seen"].type == pa.timestamp("us", zone)
+    assert found["seen"].cast(pa.timestamp("ns", zone)).to_pylist() == seen.to_pylist()

@@ -6,7 +6,7 @@ import os
 import sys
 import venv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyspark
 import pytest
@@ -15,8 +15,13 @@ from spark.clusters import cluster
 from spark.test_spark_batch import OUTPUT, batch
 from support.servers import free_port
 
+from driver_ranking import spark
+from driver_ranking.errors import SparkError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +41,7 @@ def refused(project: Path, **environment: str) -> str:
 
 def test_java(project: Path) -> None:
     said = refused(project, JAVA_HOME="/nowhere")
-    assert "Spark needs Java 17 or newer, and there is none in JAVA_HOME, /nowhere" in said
+    assert "Spark needs Java 17 or newer, and there is none in JAVA_HOME (/nowhere)" in said
 
 
 def test_the_extra(project: Path, tmp_path: Path) -> None:
@@ -48,6 +53,31 @@ def test_the_extra(project: Path, tmp_path: Path) -> None:
 def test_a_setting_of_another_name(project: Path) -> None:
     configure(project, memory="1g")
     assert "spark.yml has memory; it may have conf, master, python, wait_for_workers." in refused(project)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wait_for_workers": "soon"}, "'soon' as wait_for_workers; it must be a number of seconds above 0"),
+        ({"wait_for_workers": 0}, "0 as wait_for_workers; it must be"),
+        (
+            {"conf": {"spark.sql.session.timeZone": "Europe/Berlin"}},
+            "'Europe/Berlin' as spark.sql.session.timeZone; it",
+        ),
+    ],
+)
+def test_settings_that_cannot_work(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SparkError, match=f"spark.yml has {message}"):
+        spark.configure(settings)
+
+
+def test_another_master_in_one_process(
+    session: SparkSession, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark._Configured, "settings", spark._Configured.settings)  # noqa: SLF001  # to put it back
+    spark.configure({"master": "spark://127.0.0.1:9"})
+    assert "Spark runs in this process already, on local[2], and is used; spark://127.0.0.1:9 is what" in caplog.text
+    assert spark.session() is session
 
 
 def test_the_cluster(project: Path) -> None:

@@ -75,6 +75,15 @@ def test_what_a_killed_run_left_behind_is_removed_a_day_later(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == [".rows.parquet.b.tmp", "rows.parquet"]
 
 
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "rows.parquet").symlink_to(tmp_path / "disk/rows.parquet")
+    ParquetStreamDataset(filepath=str(tmp_path / "rows.parquet")).save(TABLE)
+    assert (tmp_path / "rows.parquet").is_symlink()
+    assert pq.read_table(tmp_path / "disk/rows.parquet").equals(TABLE)
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["rows.parquet"]
+
+
 def test_kedro_viz_is_shown_the_first_rows(dataset: ParquetStreamDataset) -> None:
     dataset.save(TABLE)
     assert dataset.preview(rows=1) == {

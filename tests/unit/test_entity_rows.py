@@ -149,12 +149,16 @@ BAD_TEXT: dict[str, tuple[str | bytes, str]] = {
     "vertical bars": ("event_timestamp|driver_id\n2026-06-15|1\n", "separated by a vertical bar"),
     "no separator": ("driver_id\n1\n", "'event_timestamp' is missing; .* separated by a comma or a tab"),
     "empty": ("", "the file is empty"),
-    "header only": (HEADER, "the file has no rows"),
+    "header only": (HEADER, "there are no rows"),
     "a column twice": ("event_timestamp,driver_id,driver_id\n", "without a name or one twice"),
     "a column without a name": ("event_timestamp,driver_id,\n", "without a name or one twice"),
     "short line": (HEADER + "2026-06-15\t1\n2026-06-15\n", "don't fit the header:\n  line 3: .*Found: 1"),
     "long line": (HEADER + "2026-06-15\t1\t2\n", "don't fit the header:\n  line 2: .*Found: 3"),
     "not UTF-8": (HEADER.encode() + b"2026-06-15\t1\xff\n", "line 2: Invalid unicode"),
+    "not UTF-8 where no rule looks": (
+        b"event_timestamp,driver_id,note\n2026-06-15,1,a\n2026-06-15,2,\xfc\n",
+        "line 3: Invalid unicode",
+    ),
     "header not UTF-8": (b"\xff\xfe\x00\n", "header line can't be read as UTF-8"),
 }
 

@@ -47,12 +47,14 @@ class EntityRows:
             are for an fsspec file system.
         columns: The names of the columns, in the file's order.
         row_count: The number of rows.
+        digest: Of all values, if these are text; the same whatever order they are read in.
     """
 
     filepath: str
     sql: str
     columns: tuple[str, ...]
     row_count: int
+    digest: int | None = None
 
     @property
     def rows(self) -> str:
@@ -244,13 +246,21 @@ def _check_lines(source: FileSource) -> None:
         source.fail("lines that don't fit the header:\n  " + "\n  ".join(faults) + "\n")
 
 
-def _check_values(source: FileSource, rules: list[Rule]) -> int:
-    """Return the number of rows, or refuse the file and name the first rows at fault."""
-    (row,) = source.query(f"SELECT {counts_of(rules)} FROM {source.lenient_scan}")
+def _check_values(source: FileSource, rules: list[Rule]) -> tuple[int, int | None]:
+    """Return the number of rows and the digest of text, or refuse the file and name the first rows at fault."""
+    # of text, all columns are read now: what is not UTF-8 would else be found when they are needed
+    digest = "NULL" if source.is_parquet else digest_of(source.types)
+    (row,) = source.query(f"SELECT {counts_of(rules)}, {digest} FROM {source.lenient_scan}")
     _check_lines(source)
-    if sum(row[1::2]):
-        _refuse_values(source, rules, sum(row[1::2]))
-    return row_count_of(source, list(row))
+    *counts, digest = row
+    if sum(counts[1::2]):
+        _refuse_values(source, rules, sum(counts[1::2]))
+    return row_count_of(source, counts), digest
+
+
+def digest_of(columns: Iterable[str]) -> str:
+    """Return an SQL expression that differs where any value differs, whatever the order of the rows."""
+    return f"CAST(sum(hash({', '.join(map(quote_name, columns))}) // {2**34}) AS BIGINT)"  # 2^33 rows don't overflow
 
 
 def counts_of(rules: list[Rule]) -> str:
@@ -263,7 +273,7 @@ def row_count_of(source: RequestSource, counts: list[int]) -> int:
     """Return the number of rows that were counted, or refuse them if there are none."""
     row_count, naive = int(counts[0]), sum(counts[2::2])
     if row_count == 0:
-        source.fail("the file has no rows.")
+        source.fail("there are no rows.")
     if naive:
         message = "%s: %d of %d event times have no time zone and are taken as UTC."
         logger.warning(message, source.filepath, naive, row_count)
@@ -277,7 +287,7 @@ def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoRetu
     numbered = f"SELECT row_number() OVER () AS n, {names}, {flags} FROM {source.scan}"
     rows = source.query(f"SELECT * FROM ({numbered}) WHERE {any_fault} ORDER BY n LIMIT {_LISTED_FAULTS}")
     faults = [
-        f"row {row[0]}: {_shown(value)} in column {rule.column!r} is not {rule.kind}"
+        f"row {row[0]}: {shown(value)} in column {rule.column!r} is not {rule.kind}"
         for row in rows
         for rule, value, fault in zip(rules, row[1 : len(rules) + 1], row[len(rules) + 1 :], strict=True)
         if fault
@@ -285,7 +295,8 @@ def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoRetu
     source.fail(f"{faulty} value(s) at fault, the first of them:\n  " + "\n  ".join(faults[:_LISTED_FAULTS]) + "\n")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as a message shows it."""
     if value is None or value == "":
         return "nothing"
     text = repr(value) if isinstance(value, str) else str(value)
@@ -371,8 +382,8 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
         with connected() as connection:
             source = FileSource(self._filepath, connection)
             rules = rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
-            row_count = _check_values(source, rules)
-            return EntityRows(self._filepath, select_typed(source, rules), tuple(source.types), row_count)
+            row_count, digest = _check_values(source, rules)
+            return EntityRows(self._filepath, select_typed(source, rules), tuple(source.types), row_count, digest)
 
     def _exists(self) -> bool:
         file_system, path = fsspec.core.url_to_fs(self._filepath)

@@ -16,12 +16,18 @@ from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.asof_spark_rows import arrow_schema, column, read_parquet, require_plain
+from driver_ranking.feature_store.asof_spark_rows import (
+    arrow_schema,
+    column,
+    read_parquet,
+    require_plain,
+    require_visible,
+)
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -229,6 +235,7 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
     checked by the same statements on Spark. What the rows become is worked out by the same SQL on the workers.
     """
 
+    _SINGLE_PROCESS = True  # Kedro's sign that no other process can load it: ParallelRunner says so
     _on_spark: SparkEntityRows | None = None
 
     def check(self) -> None:
@@ -261,13 +268,11 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         if _is_file(self._filepath):
             super().check()
             assert self._checked is not None  # noqa: S101 - check() has set it or raised
-            raw = _raw_file(self._filepath)
-            return self._typed(raw, self._checked.row_count)
+            return self._typed(_raw_file(self._filepath), self._checked)
         with spark.explained(f"{self._filepath} can't be read"):
-            raw = read_parquet(spark.session(), self._filepath, self._filepath)
-            return self._typed(raw, None)
+            return self._typed(read_parquet(spark.session(), self._filepath, _REQUEST), None)
 
-    def _typed(self, raw: DataFrame, row_count: int | None) -> SparkEntityRows:
+    def _typed(self, raw: DataFrame, checked: local.EntityRows | None) -> SparkEntityRows:
         """Apply the rules for the types that the rows have; they are worked out on no rows, and run on the workers."""
         from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -278,9 +283,9 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
             statement = local.select_typed(source, rules)
             schema = connection.execute(statement).to_arrow_table().schema
         require_plain(raw.columns, "the rows")
-        count = _checked_count(source, raw, rules) if row_count is None else row_count
-        if row_count is not None and set(source.types.values()) == {"VARCHAR"}:
-            _require_same_reading(source, raw, rules, row_count)
+        count = checked.row_count if checked else _checked_count(source, raw, rules)
+        if checked and checked.digest is not None:
+            _require_same_reading(source, raw, checked)
         typed = raw
         if any(rule.value != local.quote_name(rule.column) for rule in rules):
             typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
@@ -316,7 +321,8 @@ def _raw_file(path: str) -> DataFrame:
     with duckdb.connect() as connection:
         source = local.FileSource(path, connection)
     if source.is_parquet:
-        return read_parquet(session, name, path)
+        return read_parquet(session, name, _REQUEST)
+    require_visible(name, _REQUEST)
     text = ", ".join(f"`{column.replace('`', '``')}` string" for column in source.types)
     options: dict[str, bool | str] = {
         "header": True,
@@ -332,46 +338,64 @@ def _raw_file(path: str) -> DataFrame:
 
 def _checked_count(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> int:
     """Return the number of rows, or refuse them and show some of those at fault."""
-    counts = _counted(source, raw, rules)
+    counts = _summed(source, raw, local.counts_of(rules), 1 + 2 * len(rules))
     if sum(counts[1::2]):
         faults = "\n  ".join(_faulty_values(source, raw, rules))
         source.fail(f"{sum(counts[1::2])} value(s) at fault, some of the rows:\n  {faults}\n")
     return local.row_count_of(source, counts)
 
 
-def _require_same_reading(source: _Frame, raw: DataFrame, rules: list[local.Rule], row_count: int) -> None:
+def _require_same_reading(source: _Frame, raw: DataFrame, checked: local.EntityRows) -> None:
     """Refuse text that was checked here, and that Spark reads otherwise."""
     with spark.explained(f"{source.filepath} can't be read"):
         try:
-            counts = _counted(source, raw, rules)
+            found = _summed(source, raw, f"count(*), {local.digest_of(source.types)}", 2)
         except Exception as error:
             if _MALFORMED not in str(error):
                 raise
-            counts = []
-    if not counts or counts[0] != row_count or sum(counts[1::2]) > 0:
-        source.fail("Spark reads it otherwise. Line breaks within quotes and blanks before them do that: use Parquet.")
+            found = []
+    if found != [checked.row_count, checked.digest]:
+        source.fail(
+            "Spark reads it otherwise. Line breaks within quotes, blanks before them and separators at the end of "
+            "lines do that: use Parquet."
+        )
 
 
-def _counted(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[int]:
-    """Return what ``counts_of`` counts, summed over the rows on Spark."""
+def _summed(source: _Frame, raw: DataFrame, expressions: str, count: int) -> list[int]:
+    """Return aggregates of the rows, summed over their batches on Spark."""
     from pyspark.sql import functions as sf
 
-    names = [f"n{index}" for index in range(1 + 2 * len(rules))]
-    statement = f"SELECT * FROM (SELECT {local.counts_of(rules)} FROM {source.scan}) AS counted({', '.join(names)})"
+    names = [f"n{index}" for index in range(count)]
+    statement = f"SELECT * FROM (SELECT {expressions} FROM {source.scan}) AS counted({', '.join(names)})"
     schema = pa.schema([(name, pa.int64()) for name in names])
     counted = raw.mapInArrow(selector(statement, _REQUEST, schema), ", ".join(f"{name} long" for name in names))
     return [int(total or 0) for total in counted.agg(*(sf.sum(name) for name in names)).collect()[0]]
 
 
 def _faulty_values(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[str]:
-    names = [local.quote_name(rule.column) for rule in rules]
-    text = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in names)
-    fault = " OR ".join(rule.fault for rule in rules)
-    statement = f"SELECT {text} FROM {source.scan} WHERE {fault} LIMIT {_SHOWN}"
-    schema = pa.schema([(rule.column, pa.string()) for rule in rules])
-    columns = ", ".join(f"`{rule.column}` string" for rule in rules)
+    """Return some rows at fault, each with what is wrong in it."""
+    texts = ", ".join(f"CAST({local.quote_name(rule.column)} AS VARCHAR) AS {name}" for name, rule in _named(rules))
+    faults = ", ".join(f"{rule.fault} AS fault_{name}" for name, rule in _named(rules))
+    any_fault = " OR ".join(rule.fault for rule in rules)
+    statement = f"SELECT {texts}, {faults} FROM {source.scan} WHERE {any_fault} LIMIT {_SHOWN}"
+    names = [name for name, _ in _named(rules)]
+    schema = pa.schema([*((name, pa.string()) for name in names), *((f"fault_{name}", pa.bool_()) for name in names)])
+    columns = ", ".join([*(f"{name} string" for name in names), *(f"fault_{name} boolean" for name in names)])
     rows = raw.mapInArrow(selector(statement, _REQUEST, schema), columns).limit(_SHOWN).collect()
-    return [
-        ", ".join(f"{rule.column}={value} ({rule.kind})" for rule, value in zip(rules, row, strict=True))
-        for row in rows
+    return [_told(row[: len(rules)], row[len(rules) :], rules) for row in rows]
+
+
+def _named(rules: list[local.Rule]) -> list[tuple[str, local.Rule]]:
+    return [(f"value_{number}", rule) for number, rule in enumerate(rules)]
+
+
+def _told(values: Sequence[str | None], faults: Sequence[bool], rules: list[local.Rule]) -> str:
+    """Say what is wrong in a row, and which row it is by the values that are right."""
+    read = list(zip(values, faults, rules, strict=True))
+    wrong = [
+        f"{local.shown(value)} in column {rule.column!r} is not {rule.kind}"
+        for value, at_fault, rule in read
+        if at_fault
     ]
+    right = [f"{rule.column}={value}" for value, at_fault, rule in read if not at_fault]
+    return "; ".join(wrong) + (f" ({', '.join(right)})" if right else "")

@@ -49,11 +49,20 @@ def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
     if Path(path).is_file():
         # One file is what its columns say, whatever the folders above it are called.
         return _parquet_files(engine, [path], what, "hive_partitioning = false")
-    files = _files_of_folder(engine, path, what) if _is_folder(path) else engine.glob(path, what)
+    folder = _is_folder(path)
+    files = _files_of_folder(engine, path, what) if folder else engine.glob(path, what)
     if not files:
         message = f"{what}: no Parquet file at '{path}'"
         raise AsofError(message)
-    return _parquet_files(engine, files, what, "union_by_name = true")
+    base = path if folder else _WILDCARD.split(path)[0].rpartition("/")[0]
+    hive = "true" if _are_partitioned(files, len(_parts(base))) else "false"
+    return _parquet_files(engine, files, what, f"union_by_name = true, hive_partitioning = {hive}")
+
+
+def _are_partitioned(files: Sequence[str], depth: int) -> bool:
+    """Say whether all files are in partitions of the same names; DuckDB alone would count folders above as well."""
+    names = {tuple(part.partition("=")[0] for part in _parts(file)[depth:-1] if "=" in part) for file in files}
+    return len(names) == 1 and names != {()}
 
 
 def _is_folder(path: str) -> bool:
@@ -63,15 +72,15 @@ def _is_folder(path: str) -> bool:
     return bool(system.isdir(inner))
 
 
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(URL_SCHEME.sub("", path).strip("/")).parts
+
+
 def _files_of_folder(engine: Engine, folder: str, what: str) -> list[str]:
     """List the Parquet files below a folder, but not those that a writer has not finished or wants hidden."""
-
-    def parts(path: str) -> tuple[str, ...]:
-        return PurePosixPath(URL_SCHEME.sub("", path).strip("/")).parts
-
-    depth = len(parts(folder))
+    depth = len(_parts(folder))
     found = engine.glob(f"{_plain(folder.rstrip('/'))}/**/*.parquet", what)
-    return [file for file in found if not any(part.startswith(("_", ".")) for part in parts(file)[depth:])]
+    return [file for file in found if not any(part.startswith(("_", ".")) for part in _parts(file)[depth:])]
 
 
 def _plain(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -16,15 +17,24 @@ from driver_ranking.feature_store.asof_rows import MAX_ROWS_PER_FILE, SQL_START,
 from driver_ranking.feature_store.spark_folder import GLOB, as_url, exactly, located, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql.types import StructType
 
 _FILE = "asof: file"
+_ANY = "any int"  # a schema to list files with: they are not opened
+_PARQUET = {"pathGlobFilter": "*.parquet"}
+_HIDDEN = re.compile(r"(^|/)[_.]")
+_PARTITION = re.compile(r"(?:^|/)([^/=]+)=[^/]*(?=/)")
+_CANNOT_MERGE = "CANNOT_MERGE_SCHEMAS"
+_WIDER = (("tinyint", "smallint", "int", "bigint"), ("tinyint", "smallint", "int", "double"), ("float", "double"))
 _SLASHES = re.compile(r"^file:/+")
+_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _FEW_FILES = 8
+_TIMES = {"true": "timestamp", "false": "timestamp_ntz"}  # by whether they are in UTC
 _OWN_ERROR = re.compile(r"AsofError: (.+)")
-_NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,\w+\)\)", re.MULTILINE)
+_NANOSECONDS = re.compile(r"^  \w+ int64 (.+) \(TIMESTAMP\(NANOS,(true|false)\)\)", re.MULTILINE)
 
 
 def column(name: str) -> Column:
@@ -58,23 +68,134 @@ def arrow_schema(frame: DataFrame) -> pa.Schema:
 
 
 def _parquet_frame(spark: SparkSession, path: str, what: str) -> DataFrame:
-    """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become times."""
+    """Read Parquet files as the local store does: hidden ones are out, columns merged, nanoseconds become integers."""
     if "**" in path:
         message = f"{what} cannot be read: Spark's file systems do not know ** in '{path}'; name the folder"
         raise AsofError(message)
-    reader = spark.read.option("mergeSchema", "true")
-    path = as_url(path)
     # else Spark refuses what pandas writes
     with spark_explained(f"{what} cannot be read"), setting(spark, "spark.sql.legacy.parquet.nanosAsLong", "true"):
-        system, there = located(spark, path)
-        if system.exists(there):  # as it is, and not as a pattern
-            if system.getFileStatus(there).isDirectory():
-                reader = reader.option("pathGlobFilter", "*.parquet")
-            frame = reader.parquet(exactly(path))
-        else:
-            frame = reader.option("basePath", GLOB.split(path)[0].rpartition("/")[0]).parquet(path)
+        frame = _found(spark, as_url(path), what).frame(spark, what)
     require_distinct(frame.columns, what)
     return frame
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Parquet files, as Spark's reader takes them.
+
+    Attributes:
+        patterns: Where they are.
+        options: Options of the reader.
+    """
+
+    patterns: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def frame(self, spark: SparkSession, what: str) -> DataFrame:
+        """Return the rows, with the columns of all files."""
+        from py4j.protocol import Py4JJavaError
+
+        reader = spark.read.options(mergeSchema="true", **self.options)
+        try:
+            return reader.parquet(*self.patterns)
+        except Py4JJavaError as error:
+            if _CANNOT_MERGE not in str(error):
+                raise
+        files = spark.read.options(recursiveFileLookup="true", **self.options).schema(_ANY).parquet(*self.patterns)
+        schema = _merged_schema(reader, [exactly(unquote(file)) for file in sorted(files.inputFiles())], what)
+        return spark.read.options(**self.options).schema(schema).parquet(*self.patterns)
+
+
+def _found(spark: SparkSession, path: str, what: str) -> _Files:
+    system, there = located(spark, path)
+    if not system.exists(there) and GLOB.search(path):
+        depth = _inner(path).count("/")
+        every = [file for file in _listed_files(spark, path) if _inner(file).count("/") == depth]  # folders match too
+        _require_some(every, path, what)
+        return _as_partitions(every, GLOB.split(path)[0].rpartition("/")[0])
+    if not system.exists(there):
+        return _Files((exactly(path),))  # Spark says it
+    if not system.getFileStatus(there).isDirectory():
+        require_visible(path, what)
+        return _Files((exactly(path),))
+    base = str(there.toString())
+    every = _listed_files(spark, exactly(path), **_PARQUET)
+    seen = [file for file in every if not _HIDDEN.search(_within(file, base))]
+    _require_some(seen, path, what)
+    files = _as_partitions(seen, base)
+    folders = {part for file in every for part in _within(file, base).split("/")[:-1]}
+    if "basePath" in files.options and len(seen) == len(every) and all("=" in part for part in folders):
+        return _Files((exactly(path),), _PARQUET)  # Spark finds the same, without a long list
+    return files
+
+
+def _listed_files(spark: SparkSession, pattern: str, **options: str) -> list[str]:
+    """List files in folders at any depth; Spark leaves out hidden ones."""
+    frame = spark.read.options(recursiveFileLookup="true", **options).schema(_ANY).parquet(pattern)
+    return [unquote(file) for file in frame.inputFiles()]
+
+
+def _inner(url: str) -> str:
+    """Return the path in a URL; Spark and Hadoop write those of files with three slashes or with one."""
+    return _ADDRESS.sub("", url)
+
+
+def _within(file: str, base: str) -> str:
+    """Return a file's path in its folder."""
+    return _inner(file).removeprefix(_inner(base).rstrip("/") + "/")
+
+
+def _require_some(files: Sequence[str], path: str, what: str) -> None:
+    if not files:
+        message = f"{what}: no Parquet file at '{path}'"
+        raise AsofError(message)
+
+
+def require_visible(path: str, what: str) -> None:
+    """Refuse a file that Spark takes for hidden, and would find no rows in."""
+    if _HIDDEN.match(path.rpartition("/")[2]):
+        message = f"{what} cannot be read: to Spark, a name that begins with _ or a dot is hidden; rename '{path}'"
+        raise AsofError(message)
+
+
+def _as_partitions(files: Sequence[str], base: str) -> _Files:
+    """Take folders as partitions where all files are in such of the same names; Spark would leave out the others."""
+    names = {tuple(_PARTITION.findall(_within(file, base))) for file in files}
+    option = {"basePath": base} if len(names) == 1 else {"recursiveFileLookup": "true"}
+    return _Files(tuple(map(exactly, files)), option)
+
+
+def _merged_schema(reader: DataFrameReader, files: Sequence[str], what: str) -> StructType:
+    """Merge what Spark does not: columns with numbers of several types. It reads each as the widest of them."""
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        return reader.parquet(*files).schema
+    except Py4JJavaError as error:
+        if _CANNOT_MERGE not in str(error) or len(files) == 1:
+            raise
+    middle = len(files) // 2
+    first, second = (_merged_schema(reader, half, what) for half in (files[:middle], files[middle:]))
+    return _widest(first, second, what)
+
+
+def _widest(first: StructType, second: StructType, what: str) -> StructType:
+    from pyspark.sql.types import StructType
+
+    merged = {one.name: one for one in second} | {one.name: one for one in first}
+    for one in second:
+        kinds = [merged[one.name].dataType.simpleString(), one.dataType.simpleString()]
+        if kinds[0] != kinds[1]:
+            wider = [order for order in _WIDER if set(kinds) <= set(order)]
+            if not wider:
+                message = (
+                    f"{what} cannot be read: the column '{one.name}' has the type {kinds[0]} in some files and "
+                    f"{kinds[1]} in others; write it with one type"
+                )
+                raise AsofError(message)
+            merged[one.name] = max(merged[one.name], one, key=lambda it: wider[0].index(it.dataType.simpleString()))
+    names = dict.fromkeys([*first.names, *second.names])
+    return StructType([merged[name] for name in names])
 
 
 def _with_microseconds(frame: DataFrame) -> DataFrame:
@@ -85,22 +206,24 @@ def _with_microseconds(frame: DataFrame) -> DataFrame:
         return frame
     from pyspark.sql import functions as sf
 
-    names = _nanosecond_columns(frame.sparkSession, files, integers)
+    kinds = _nanosecond_columns(frame.sparkSession, files, integers)
     # whole microseconds, towards zero as DuckDB has them, in integers: floating point would lose some
-    micros = {name: sf.call_function("div", column(name), sf.lit(1000)) for name in names}
-    return frame.withColumns({name: sf.timestamp_micros(one) for name, one in micros.items()})
+    micros = {name: sf.call_function("div", column(name), sf.lit(1000)) for name in kinds}
+    return frame.withColumns({name: sf.timestamp_micros(one).cast(kinds[name]) for name, one in micros.items()})
 
 
-def _nanosecond_columns(spark: SparkSession, files: Sequence[str], integers: set[str]) -> list[str]:
-    """Return which columns are times of nanoseconds, by the first file that has them each."""
-    found, unseen = [], set(integers)
+def _nanosecond_columns(spark: SparkSession, files: Sequence[str], integers: set[str]) -> dict[str, str]:
+    """Return which columns are times of nanoseconds, and their types in Spark, by the first file that has them each."""
+    found: dict[str, str] = {}
+    unseen = set(integers)
     for file in files:
         if not unseen:
             break
         with _footer(spark, file) as footer:
             schema = footer.getFileMetaData().getSchema()
             here = {name for name in unseen if schema.containsField(name)}
-            found += [name for name in _NANOSECONDS.findall(schema.toString()) if name in here]
+            times = dict(_NANOSECONDS.findall(schema.toString()))
+            found |= {name: _TIMES[times[name]] for name in here & set(times)}
             unseen -= here
     return found
 

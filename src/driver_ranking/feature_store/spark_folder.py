@@ -12,6 +12,8 @@ import ctypes
 import json
 import os
 import re
+import threading
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ GLOB = re.compile(r"([*?{}\[\]\\])")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AT_WORKING_DIRECTORY, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 # Spark's default is a type of 96 bits that others read as a time without a zone
+_TASKS_END_WITHIN = 10  # seconds
+_STALE_AFTER = 7 * 24 * 3600  # seconds
 _TIMES = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 
 
@@ -95,44 +99,89 @@ class ParquetFolder:
             check: Is given the rows as written, before they take the place of the last ones; may refuse by an error.
 
         Raises:
-            OSError: The folder can't be renamed, or another run has put one there meanwhile.
+            OSError: There is a file, the folder can't be renamed, or another run has put one there meanwhile.
         """
         spark = rows.sparkSession
-        system, target = located(spark, self.path)
-        partial = f"{target.getParent()}/.{target.getName()}.{uuid.uuid4().hex}.tmp"
+        place = _linked(self.path)
+        system, target = located(spark, place)
+        if system.exists(target) and not system.getFileStatus(target).isDirectory():
+            message = f"There is a file at {self.path}, where a folder is to be. Remove it, or name another place."
+            raise FileExistsError(message)
+        hidden = f"{target.getParent()}/.{target.getName()}"
+        partial = f"{hidden}.{uuid.uuid4().hex}.tmp"
         try:
             with setting(spark, *_TIMES):
                 rows.write.parquet(partial)
             _write_text(*located(spark, f"{partial}/{_NOTES}"), json.dumps(dict(notes or {}), indent=2))
             if check is not None:
                 check(spark.read.parquet(exactly(partial)))
-            if not self._exchanged(partial):
-                self._renamed(spark, partial)
-        finally:
-            system.delete(located(spark, partial)[1], True)  # noqa: FBT003 - Hadoop's signature: with what is in it
+            if not _exchanged(partial, place):
+                _put_in_place(spark, partial, place)
+        except BaseException:
+            # The connection of this thread to Java may be amid an answer, if it was interrupted.
+            removing = threading.Thread(target=_remove_unfinished, args=(spark, partial), daemon=True)
+            removing.start()
+            removing.join()
+            raise
+        _remove(spark, partial)
+        _remove_stale(spark, f"{exactly(hidden)}.*.tmp")
 
-    def _exchanged(self, partial: str) -> bool:
-        """Exchange both folders, if both are there and the operating system can."""
-        url = as_url(self.path)
-        if not url.startswith("file:"):
-            return False
-        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        here, there = (os.fsencode(re.sub("^file:/+", "/", one)) for one in (partial, url))
-        at = _AT_WORKING_DIRECTORY
-        return rename is not None and rename(at, here, at, there, _EXCHANGE) == 0
 
-    def _renamed(self, spark: SparkSession, partial: str) -> None:
-        old = f"{partial.removesuffix('.tmp')}.old"
-        (system, target), (_, previous), (_, written) = (located(spark, one) for one in (self.path, old, partial))
-        replaced = system.exists(target) and system.rename(target, previous)
-        # onto a folder that is there, Hadoop would move it into that
-        if system.exists(target) or not _moved(system, written, target):
-            if replaced and not system.exists(target):
-                system.rename(previous, target)
-            message = f"The rows can't be put in place at {self.path}."
-            raise OSError(message)
-        if replaced:
-            system.delete(previous, True)  # noqa: FBT003 - Hadoop's signature
+def _linked(path: str) -> str:
+    """Return the URL of what a symbolic link on the local file system leads to, else of the path itself."""
+    url = as_url(path)
+    return f"file://{os.path.realpath(_local(url))}" if url.startswith("file:") else url
+
+
+def _local(url: str) -> str:
+    return re.sub("^file:/+", "/", url)
+
+
+def _exchanged(partial: str, place: str) -> bool:
+    """Exchange both folders, if both are there and the operating system can."""
+    if not place.startswith("file:"):
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, there = (os.fsencode(_local(one)) for one in (partial, place))
+    at = _AT_WORKING_DIRECTORY
+    return rename is not None and rename(at, here, at, there, _EXCHANGE) == 0
+
+
+def _put_in_place(spark: SparkSession, partial: str, place: str) -> None:
+    """Move what is there aside, and the new folder to its place."""
+    old = f"{partial.removesuffix('.tmp')}.old"
+    (system, target), (_, previous), (_, written) = (located(spark, one) for one in (place, old, partial))
+    replaced = system.exists(target) and system.rename(target, previous)
+    # onto a folder that is there, Hadoop would move it into that
+    if system.exists(target) or not _moved(system, written, target):
+        if replaced and not system.exists(target):
+            system.rename(previous, target)
+        message = f"The rows can't be put in place at {place}."
+        raise OSError(message)
+    if replaced:
+        _remove(spark, old)
+
+
+def _remove(spark: SparkSession, path: str) -> None:
+    system, there = located(spark, path)
+    system.delete(there, True)  # noqa: FBT003 - Hadoop's signature: with what is in it
+
+
+def _remove_unfinished(spark: SparkSession, path: str) -> None:
+    """Remove a folder once no task runs any more that would make it again."""
+    tracker = spark.sparkContext._jsc.sc().statusTracker()  # noqa: SLF001 - PySpark's has less
+    end = time.monotonic() + _TASKS_END_WITHIN
+    while any(one.numRunningTasks() for one in tracker.getExecutorInfos()) and time.monotonic() < end:
+        time.sleep(0.1)
+    _remove(spark, path)
+
+
+def _remove_stale(spark: SparkSession, pattern: str) -> None:
+    """Remove what killed runs left: folders that are too old to be those of a run that still goes on."""
+    system, there = located(spark, pattern)
+    for found in system.globStatus(there) or ():
+        if time.time() - found.getModificationTime() / 1000 > _STALE_AFTER:
+            system.delete(found.getPath(), True)  # noqa: FBT003 - Hadoop's signature
 
 
 def _moved(system: Any, path: Any, target: Any) -> bool:  # noqa: ANN401 - Java objects
