@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+from pyspark import SparkFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ def mapper(
 def opened(mapping: BatchScorer, files: Any) -> Callable[[pa.RecordBatch], pa.RecordBatch]:  # noqa: ANN401 - likewise
     """Open a mapping, once in the life of a worker; tasks follow one another in it."""
     if mapping.key not in _OPENED:
-        with tempfile.TemporaryDirectory(prefix="driver-ranking-") as folder:
+        # in a folder that Spark removes, even if the worker is killed
+        with tempfile.TemporaryDirectory(prefix="driver-ranking-", dir=SparkFiles.getRootDirectory()) as folder:
             with tarfile.open(fileobj=io.BytesIO(files.value)) as tar:
                 tar.extractall(folder, filter="data")
             _OPENED[mapping.key] = mapping.open(folder)

@@ -117,9 +117,11 @@ class ParquetFolder:
                 check(spark.read.parquet(exactly(partial)))
             if not _exchanged(partial, place):
                 _put_in_place(spark, partial, place)
-        except BaseException:
-            # The connection of this thread to Java may be amid an answer, if it was interrupted.
-            removing = threading.Thread(target=_remove_unfinished, args=(spark, partial), daemon=True)
+        except BaseException as error:
+            # If this thread was interrupted, its connection to Java may be amid an answer, and PySpark's own attempt to
+            # cancel what runs has failed for that.
+            interrupted = not isinstance(error, Exception)
+            removing = threading.Thread(target=_remove_unfinished, args=(spark, partial, interrupted), daemon=True)
             removing.start()
             removing.join()
             raise
@@ -167,8 +169,10 @@ def _remove(spark: SparkSession, path: str) -> None:
     system.delete(there, True)  # noqa: FBT003 - Hadoop's signature: with what is in it
 
 
-def _remove_unfinished(spark: SparkSession, path: str) -> None:
+def _remove_unfinished(spark: SparkSession, path: str, interrupted: bool) -> None:  # noqa: FBT001 - a thread's function
     """Remove a folder once no task runs any more that would make it again."""
+    if interrupted:
+        spark.sparkContext.cancelAllJobs()
     tracker = spark.sparkContext._jsc.sc().statusTracker()  # noqa: SLF001 - PySpark's has less
     end = time.monotonic() + _TASKS_END_WITHIN
     while any(one.numRunningTasks() for one in tracker.getExecutorInfos()) and time.monotonic() < end:
