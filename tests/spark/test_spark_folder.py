@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driver_ranking.feature_store import spark_folder
-from driver_ranking.feature_store.spark_folder import ParquetFolder
+from driver_ranking.feature_store.spark_folder import ParquetFolder, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,4 +182,36 @@ def test_a_task_that_still_runs_does_not_bring_the_folder_back(session: SparkSes
     with pytest.raises(Exception, match="ValueError"):
         folder.replace(failing)
     time.sleep(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_ends_what_it_has_started(session: SparkSession, tmp_path: Path) -> None:
+    def slow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            time.sleep(1)
+            yield batch
+
+    endless = session.range(0, 100_000, 1, 1).mapInArrow(slow, "id long")
+    with setting(session, "spark.sql.execution.arrow.maxRecordsPerBatch", "100"):  # a quarter of an hour
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                endless.write.format("noop").mode("overwrite").save()
+            except Exception as error:  # noqa: BLE001  # whatever it is
+                failures.append(error)
+
+        running = threading.Thread(target=run)
+        running.start()
+        while not session.sparkContext.statusTracker().getActiveJobsIds():
+            time.sleep(0.1)
+
+        def interrupt(_: DataFrame) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            ParquetFolder(str(tmp_path / "rows")).replace(rows(session, 1), check=interrupt)
+        running.join(timeout=30)
+    assert not running.is_alive()
+    assert "cancelled" in str(failures[0]).lower()
     assert list(tmp_path.iterdir()) == []

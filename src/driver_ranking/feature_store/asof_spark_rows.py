@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -169,11 +169,10 @@ def _merged_schema(reader: DataFrameReader, files: Sequence[str], what: str) -> 
     """Merge what Spark does not: columns with numbers of several types. It reads each as the widest of them."""
     from py4j.protocol import Py4JJavaError
 
-    try:
+    if len(files) == 1:
         return reader.parquet(*files).schema
-    except Py4JJavaError as error:
-        if _CANNOT_MERGE not in str(error) or len(files) == 1:
-            raise
+    with suppress(Py4JJavaError):
+        return reader.parquet(*files).schema
     middle = len(files) // 2
     first, second = (_merged_schema(reader, half, what) for half in (files[:middle], files[middle:]))
     return _widest(first, second, what)
