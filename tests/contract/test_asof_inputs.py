@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from feast import BigQuerySource, Field, FileSource, PushSource
 from feast.data_format import DeltaFormat
-from feast.types import Int32
+from feast.types import Int32, Int64, String
 
 from driver_ranking.feature_store.asof import AsofError, AsofOfflineStore
 
@@ -421,6 +421,8 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "no file at the top": ("x/a.parquet", "y/b.parquet", "y/z/c.parquet"),
     "some files in partitions": ("a.parquet", "trips=7/b.parquet", "trips=7/x=1/c.parquet"),
     "partitions of several names": ("trips=7/a.parquet", "x=1/b.parquet", "y=1/c.parquet"),
+    "folders above partitions": ("eu/x=1/a.parquet", "us/x=1/b.parquet", "us/x=2/c.parquet"),
+    "folders between partitions": ("x=1/eu/y=1/a.parquet", "x=1/eu/y=2/b.parquet", "x=2/us/y=1/c.parquet"),
     "hidden beside": ("a.parquet", "b.parquet", "c.parquet", "_p=1/d.parquet", ".d/d.parquet", "_d.parquet"),
 }
 
@@ -428,15 +430,27 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_files_at_any_depth_are_read(asof_repo: AsofRepo, layout: str) -> None:
     noon = asof_repo.noon
-    # below a folder that is called like a partition, which it is not for those who name it
+    # a folder that is called like a partition is none for those who name it
+    folder = asof_repo.folder / ("country=de" if "above" in layout or "between" in layout else "trips=5")
+    asof_repo.write(f"{folder}/y=1/foreign.txt", [(0, noon(5), None, 99)])
     for number, file in enumerate(LAYOUTS[layout]):
-        asof_repo.write(f"trips=5/{file}", [(number, noon(), None, number)])
-    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "trips=5")))
+        asof_repo.write(f"{folder}/{file}", [(number, noon(), None, number)])
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(folder)))
     asked = pa.table({"driver_id": [0, 1, 2, 3], "event_timestamp": [noon(9)] * 4})
     assert asof_repo.trips(asked) == [0, 1, 2, None]
     for name, part in (("a", asked.slice(0, 1)), ("more/b", asked.slice(1, 3))):
         asof_repo.write(f"asked/{name}.parquet", part)
     assert asof_repo.trips(asof_repo.folder / "asked") == [0, 1, 2, None]
+
+
+def test_a_folder_that_is_called_like_its_partitions_is_refused(asof_repo: AsofRepo) -> None:
+    noon = asof_repo.noon
+    asof_repo.write("day=1/day=2/f.parquet", [(1, noon(), None, 1)])
+    schema = [Field(name="trips", dtype=Int32), Field(name="day", dtype=Int32)]
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "day=1"), schema=schema))
+    asked = pa.table({"driver_id": [1], "event_timestamp": [noon(9)]})
+    with pytest.raises(AsofError, match="is in a folder that is called like its partitions, 'day'"):
+        asof_repo.features(asked, ("stats:trips", "stats:day"))
 
 
 def test_partitions_may_have_folders_of_no_meaning_in_them(asof_repo: AsofRepo) -> None:
@@ -448,6 +462,32 @@ def test_partitions_may_have_folders_of_no_meaning_in_them(asof_repo: AsofRepo) 
     asked = pa.table({"driver_id": [0, 1, 2], "event_timestamp": [noon(9)] * 3})
     rows = asof_repo.features(asked, ("stats:trips", "stats:day"))
     assert [(row["trips"], row["day"]) for row in rows] == [(0, 1), (1, 2), (None, None)]
+
+
+@pytest.mark.parametrize("places", [("{}",), ("{}/x", "{}"), ("x/{}", "y/{}"), ("{}/z=1", "{}/z=2")])
+@pytest.mark.parametrize("values", [("1", "-20"), ("2026-01-31", "2026-02-01"), ("a b", "c+d"), ("1", "a")])
+def test_partitions_have_the_types_of_their_values(
+    asof_repo: AsofRepo, places: tuple[str, ...], values: tuple[str, str]
+) -> None:
+    noon = asof_repo.noon
+    for number, value in enumerate(values):
+        place = places[number % len(places)].format(f"part={value}")
+        asof_repo.write(f"parts/{place}/f.parquet", [(number, noon(), None, number)])
+    kind = Int64 if "-20" in values else String
+    schema = [Field(name="trips", dtype=Int32), Field(name="part", dtype=kind)]
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "parts"), schema=schema))
+    asked = pa.table({"driver_id": [0, 1], "event_timestamp": [noon(9)] * 2})
+    rows = asof_repo.features(asked, ("stats:trips", "stats:part"))
+    assert [(row["trips"], str(row["part"])) for row in rows] == list(enumerate(values))
+
+
+def test_globs_leave_out_what_is_hidden(asof_repo: AsofRepo) -> None:
+    noon = asof_repo.noon
+    for number, name in enumerate(("x/a", "x/_b", "x/.c", "_y/d", ".z/e")):
+        asof_repo.write(f"s/{name}.parquet", [(number, noon(), None, number)])
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(asof_repo.folder / "s/*/*.parquet")))
+    asked = pa.table({"driver_id": list(range(5)), "event_timestamp": [noon(9)] * 5})
+    assert asof_repo.trips(asked) == [0, None, None, None, None]
 
 
 @pytest.mark.parametrize("kinds", [(pa.int64(), pa.int16()), (pa.int8(), pa.int32()), (pa.float32(), pa.float64())])

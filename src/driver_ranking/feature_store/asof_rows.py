@@ -49,20 +49,33 @@ def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
     if Path(path).is_file():
         # One file is what its columns say, whatever the folders above it are called.
         return _parquet_files(engine, [path], what, "hive_partitioning = false")
-    folder = _is_folder(path)
-    files = _files_of_folder(engine, path, what) if folder else engine.glob(path, what)
+    base, files = _found(engine, path, what)
     if not files:
         message = f"{what}: no Parquet file at '{path}'"
         raise AsofError(message)
-    base = path if folder else _WILDCARD.split(path)[0].rpartition("/")[0]
-    hive = "true" if _are_partitioned(files, len(_parts(base))) else "false"
-    return _parquet_files(engine, files, what, f"union_by_name = true, hive_partitioning = {hive}")
+    inner = {_partitions(_parts(file)[len(base) : -1]) for file in files}
+    if len(inner) > 1 or inner == {()}:
+        return _parquet_files(engine, files, what, "union_by_name = true, hive_partitioning = false")
+    outer = set(_partitions(base))
+    if both := sorted(outer.intersection(*inner)):
+        message = f"{what} cannot be read: '{path}' is in a folder that is called like its partitions, {listed(both)}"
+        raise AsofError(message)
+    return _parquet_files(engine, files, what, "union_by_name = true, hive_partitioning = true", outer)
 
 
-def _are_partitioned(files: Sequence[str], depth: int) -> bool:
-    """Say whether all files are in partitions of the same names; DuckDB alone would count folders above as well."""
-    names = {tuple(part.partition("=")[0] for part in _parts(file)[depth:-1] if "=" in part) for file in files}
-    return len(names) == 1 and names != {()}
+def _partitions(folders: Iterable[str]) -> tuple[str, ...]:
+    return tuple(folder.partition("=")[0] for folder in folders if "=" in folder)
+
+
+def _found(engine: Engine, path: str, what: str) -> tuple[tuple[str, ...], list[str]]:
+    """List files, but not those that a writer has not finished or wants hidden; and the folder that they are below."""
+    if _is_folder(path):
+        base = _parts(path)
+        found = engine.glob(f"{_plain(path.rstrip('/'))}/**/*.parquet", what)
+    else:
+        base = _parts(_WILDCARD.split(path)[0].rpartition("/")[0])
+        found = engine.glob(path, what)
+    return base, [file for file in found if not any(part.startswith(("_", ".")) for part in _parts(file)[len(base) :])]
 
 
 def _is_folder(path: str) -> bool:
@@ -76,23 +89,22 @@ def _parts(path: str) -> tuple[str, ...]:
     return PurePosixPath(URL_SCHEME.sub("", path).strip("/")).parts
 
 
-def _files_of_folder(engine: Engine, folder: str, what: str) -> list[str]:
-    """List the Parquet files below a folder, but not those that a writer has not finished or wants hidden."""
-    depth = len(_parts(folder))
-    found = engine.glob(f"{_plain(folder.rstrip('/'))}/**/*.parquet", what)
-    return [file for file in found if not any(part.startswith(("_", ".")) for part in _parts(file)[depth:])]
-
-
 def _plain(path: str) -> str:
     """Return a glob pattern that matches exactly this path."""
     return _WILDCARD.sub(r"[\1]", path)
 
 
-def _parquet_files(engine: Engine, files: Sequence[str], what: str, option: str) -> Relation:
+def _parquet_files(
+    engine: Engine, files: Sequence[str], what: str, option: str, without: Iterable[str] = ()
+) -> Relation:
     listed_files = ", ".join(literal(_plain(file)) for file in files)
     # One number that rises through the files: sorting by one column takes less memory than by two.
     number = f"file_index::BIGINT * {MAX_ROWS_PER_FILE} + file_row_number AS {quoted(ROW_NUMBER)}"
-    return engine.relation(f"(SELECT *, {number} FROM read_parquet([{listed_files}], {option}))", what, (ROW_NUMBER,))
+    left_out = ", ".join(map(quoted, sorted(without)))
+    rows = f"* EXCLUDE ({left_out})" if left_out else "*"
+    return engine.relation(
+        f"(SELECT {rows}, {number} FROM read_parquet([{listed_files}], {option}))", what, (ROW_NUMBER,)
+    )
 
 
 def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> Relation:

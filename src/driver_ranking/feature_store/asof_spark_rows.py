@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 _FILE = "asof: file"
 _ANY = "any int"  # a schema to list files with: they are not opened
-_PARQUET = {"pathGlobFilter": "*.parquet"}
 _HIDDEN = re.compile(r"(^|/)[_.]")
-_PARTITION = re.compile(r"(?:^|/)([^/=]+)=[^/]*(?=/)")
+_PARTITION = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_KINDS = {"bigint": re.compile(r"-?\d{1,18}"), "date": re.compile(r"\d{4}-\d\d-\d\d")}
 _CANNOT_MERGE = "CANNOT_MERGE_SCHEMAS"
 _WIDER = (("tinyint", "smallint", "int", "bigint"), ("tinyint", "smallint", "int", "double"), ("float", "double"))
 _SLASHES = re.compile(r"^file:/+")
@@ -86,13 +87,21 @@ class _Files:
     Attributes:
         patterns: Where they are.
         options: Options of the reader.
+        partitions: Columns that Spark does not find in the names of the folders, and their types.
+        base: The folder that these folders are below.
     """
 
     patterns: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
 
     def frame(self, spark: SparkSession, what: str) -> DataFrame:
-        """Return the rows, with the columns of all files."""
+        """Return the rows, with the columns of all files and folders."""
+        columns = {name: _partition(self.base, name, kind) for name, kind in self.partitions.items()}
+        return self._of_files(spark, what).withColumns(columns)
+
+    def _of_files(self, spark: SparkSession, what: str) -> DataFrame:
         from py4j.protocol import Py4JJavaError
 
         reader = spark.read.options(mergeSchema="true", **self.options)
@@ -101,37 +110,35 @@ class _Files:
         except Py4JJavaError as error:
             if _CANNOT_MERGE not in str(error):
                 raise
-        files = spark.read.options(recursiveFileLookup="true", **self.options).schema(_ANY).parquet(*self.patterns)
-        schema = _merged_schema(reader, [exactly(unquote(file)) for file in sorted(files.inputFiles())], what)
+        files = [exactly(file) for file in sorted(_listed_files(spark, *self.patterns, **self.options))]
+        schema = _merged_schema(reader, files, what)
         return spark.read.options(**self.options).schema(schema).parquet(*self.patterns)
 
 
 def _found(spark: SparkSession, path: str, what: str) -> _Files:
     system, there = located(spark, path)
     if not system.exists(there) and GLOB.search(path):
-        depth = _inner(path).count("/")
+        depth, base = _inner(path).count("/"), GLOB.split(path)[0].rpartition("/")[0]
         every = [file for file in _listed_files(spark, path) if _inner(file).count("/") == depth]  # folders match too
-        _require_some(every, path, what)
-        return _as_partitions(every, GLOB.split(path)[0].rpartition("/")[0])
+        seen = [file for file in every if not _HIDDEN.search(_within(file, base))]
+        _require_some(seen, path, what)
+        return _arranged(seen, base, _Files(tuple(map(exactly, seen))))
     if not system.exists(there):
         return _Files((exactly(path),))  # Spark says it
     if not system.getFileStatus(there).isDirectory():
         require_visible(path, what)
         return _Files((exactly(path),))
     base = str(there.toString())
-    every = _listed_files(spark, exactly(path), **_PARQUET)
-    seen = [file for file in every if not _HIDDEN.search(_within(file, base))]
+    every = _listed_files(spark, exactly(path))  # others too: Spark looks for partitions where they are
+    seen = [file for file in every if file.endswith(".parquet") and not _HIDDEN.search(_within(file, base))]
     _require_some(seen, path, what)
-    files = _as_partitions(seen, base)
-    folders = {part for file in every for part in _within(file, base).split("/")[:-1]}
-    if "basePath" in files.options and len(seen) == len(every) and all("=" in part for part in folders):
-        return _Files((exactly(path),), _PARQUET)  # Spark finds the same, without a long list
-    return files
+    some = len(seen) < len(every)
+    return _arranged(seen, base, _Files(tuple(map(exactly, seen)) if some else (exactly(path),)))
 
 
-def _listed_files(spark: SparkSession, pattern: str, **options: str) -> list[str]:
-    """List files in folders at any depth; Spark leaves out hidden ones."""
-    frame = spark.read.options(recursiveFileLookup="true", **options).schema(_ANY).parquet(pattern)
+def _listed_files(spark: SparkSession, *patterns: str, **options: str) -> list[str]:
+    """List files in folders at any depth; Spark leaves out most hidden ones."""
+    frame = spark.read.options(**{**options, "recursiveFileLookup": "true"}).schema(_ANY).parquet(*patterns)
     return [unquote(file) for file in frame.inputFiles()]
 
 
@@ -158,11 +165,38 @@ def require_visible(path: str, what: str) -> None:
         raise AsofError(message)
 
 
-def _as_partitions(files: Sequence[str], base: str) -> _Files:
-    """Take folders as partitions where all files are in such of the same names; Spark would leave out the others."""
-    names = {tuple(_PARTITION.findall(_within(file, base))) for file in files}
-    option = {"basePath": base} if len(names) == 1 else {"recursiveFileLookup": "true"}
-    return _Files(tuple(map(exactly, files)), option)
+def _arranged(files: Sequence[str], base: str, asked: _Files) -> _Files:
+    """Take folders as partitions where all files are in such of the same names.
+
+    That is how DuckDB has it. Spark would leave out files where only some are in partitions, and wants no other folders
+    above or between.
+    """
+    found = [_PARTITION.findall(_within(file, base)) for file in files]
+    names = {tuple(name for name, _ in pairs) for pairs in found}
+    folders = {part for file in files for part in _within(file, base).split("/")[:-1]}
+    known = all("=" in part for part in folders) and all(len(set(one)) == len(one) for one in names)
+    if len(names) == 1 and known:
+        return replace(asked, options={**asked.options, "basePath": base})
+    values = [dict(reversed(pairs)) for pairs in found] if len(names) == 1 else [{}]  # of equal names the outer one
+    partitions = {name: _kind({one[name] for one in values}) for name in values[0]}
+    options = {**asked.options, "recursiveFileLookup": "true"}
+    return replace(asked, options=options, partitions=partitions, base=_inner(base))
+
+
+def _kind(values: set[str]) -> str:
+    values = values - {_NO_VALUE}
+    fits = [kind for kind, pattern in _KINDS.items() if values and all(map(pattern.fullmatch, values))]
+    return fits[0] if fits else "string"
+
+
+def _partition(base: str, name: str, kind: str) -> Column:
+    """Return the value in the name of a file's folder, the first of this name below another folder."""
+    from pyspark.sql import functions as sf
+
+    # in a URL, a plus is a plus
+    path = sf.url_decode(sf.replace(sf.col("_metadata.file_path"), sf.lit("+"), sf.lit("%2B")))
+    value = sf.regexp_extract(path, f"{re.escape(base)}/(?:.*?/)??{re.escape(name)}=([^/]*)/", 1)
+    return sf.nullif(value, sf.lit(_NO_VALUE)).cast(kind)
 
 
 def _merged_schema(reader: DataFrameReader, files: Sequence[str], what: str) -> StructType:

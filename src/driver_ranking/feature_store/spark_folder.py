@@ -29,9 +29,9 @@ _NOTES = "_driver_ranking.json"  # readers of Parquet folders leave out what beg
 GLOB = re.compile(r"([*?{}\[\]\\])")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AT_WORKING_DIRECTORY, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
-# Spark's default is a type of 96 bits that others read as a time without a zone
 _TASKS_END_WITHIN = 10  # seconds
 _STALE_AFTER = 7 * 24 * 3600  # seconds
+# Spark's default is a type of 96 bits that others read as a time without a zone
 _TIMES = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 
 
