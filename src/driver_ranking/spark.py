@@ -78,10 +78,16 @@ def configure(settings: Mapping[str, Any]) -> None:
     taken = SparkSettings(**{key: value for key, value in settings.items() if value is not None})
     _check(taken)
     _Configured.settings = taken
-    running = sys.modules["pyspark"].SparkContext._active_spark_context if "pyspark" in sys.modules else None  # noqa: SLF001 - there is no other way to know
+    running = _running()
     if running is not None and running.master != taken.master:
         message = "Spark runs in this process already, on %s, and is used; %s is what spark.yml names."
         logger.warning(message, running.master, taken.master)
+
+
+def _running() -> Any:  # noqa: ANN401 - a context of Spark's, which may not be installed
+    """Return the context of this process, None if there is none; a session is active in one thread only."""
+    pyspark = sys.modules.get("pyspark")
+    return pyspark.SparkContext._active_spark_context if pyspark else None  # noqa: SLF001 - there is no other way to know
 
 
 def _check(settings: SparkSettings) -> None:
@@ -103,11 +109,10 @@ def session() -> SparkSession:
         SparkError: The extra or Java is missing, or the cluster is not there.
     """
     try:
-        from pyspark import SparkContext
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise SparkError(_NO_EXTRA) from error
-    if SparkContext._active_spark_context is not None:  # noqa: SLF001 - a session is active in one thread only
+    if _running() is not None:
         return SparkSession.builder.getOrCreate()
     return _started(_Configured.settings)
 

@@ -249,10 +249,9 @@ def _check_lines(source: FileSource) -> None:
 def _check_values(source: FileSource, rules: list[Rule]) -> tuple[int, int | None]:
     """Return the number of rows and the digest of text, or refuse the file and name the first rows at fault."""
     # of text, all columns are read now: what is not UTF-8 would else be found when they are needed
-    digest = "NULL" if source.is_parquet else digest_of(source.types)
-    (row,) = source.query(f"SELECT {counts_of(rules)}, {digest} FROM {source.lenient_scan}")
+    of_text = "NULL" if source.is_parquet else digest_of(source.types)
+    ((*counts, digest),) = source.query(f"SELECT {counts_of(rules)}, {of_text} FROM {source.lenient_scan}")
     _check_lines(source)
-    *counts, digest = row
     if sum(counts[1::2]):
         _refuse_values(source, rules, sum(counts[1::2]))
     return row_count_of(source, counts), digest
@@ -287,7 +286,7 @@ def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoRetu
     numbered = f"SELECT row_number() OVER () AS n, {names}, {flags} FROM {source.scan}"
     rows = source.query(f"SELECT * FROM ({numbered}) WHERE {any_fault} ORDER BY n LIMIT {_LISTED_FAULTS}")
     faults = [
-        f"row {row[0]}: {shown(value)} in column {rule.column!r} is not {rule.kind}"
+        f"row {row[0]}: {fault_of(rule, value)}"
         for row in rows
         for rule, value, fault in zip(rules, row[1 : len(rules) + 1], row[len(rules) + 1 :], strict=True)
         if fault
@@ -295,8 +294,12 @@ def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoRetu
     source.fail(f"{faulty} value(s) at fault, the first of them:\n  " + "\n  ".join(faults[:_LISTED_FAULTS]) + "\n")
 
 
-def shown(value: object) -> str:
-    """Return a value as a message shows it."""
+def fault_of(rule: Rule, value: object) -> str:
+    """Say that a value does not fit its rule."""
+    return f"{_shown(value)} in column {rule.column!r} is not {rule.kind}"
+
+
+def _shown(value: object) -> str:
     if value is None or value == "":
         return "nothing"
     text = repr(value) if isinstance(value, str) else str(value)

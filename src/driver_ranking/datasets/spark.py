@@ -392,10 +392,6 @@ def _named(rules: list[local.Rule]) -> list[tuple[str, local.Rule]]:
 def _told(values: Sequence[str | None], faults: Sequence[bool], rules: list[local.Rule]) -> str:
     """Say what is wrong in a row, and which row it is by the values that are right."""
     read = list(zip(values, faults, rules, strict=True))
-    wrong = [
-        f"{local.shown(value)} in column {rule.column!r} is not {rule.kind}"
-        for value, at_fault, rule in read
-        if at_fault
-    ]
+    wrong = [local.fault_of(rule, value) for value, at_fault, rule in read if at_fault]
     right = [f"{rule.column}={value}" for value, at_fault, rule in read if not at_fault]
     return "; ".join(wrong) + (f" ({', '.join(right)})" if right else "")

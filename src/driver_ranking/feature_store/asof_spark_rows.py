@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from driver_ranking.feature_store.asof_engine import ENTITIES, ROW_NUMBER, AsofError, explained, listed
 from driver_ranking.feature_store.asof_rows import MAX_ROWS_PER_FILE, SQL_START, TimeRange, require_distinct
-from driver_ranking.feature_store.spark_folder import GLOB, as_url, exactly, located, setting
+from driver_ranking.feature_store.spark_folder import GLOB, as_url, exactly, located, path_in, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,6 @@ _KINDS = {"bigint": re.compile(r"-?\d{1,18}"), "date": re.compile(r"\d{4}-\d\d-\
 _CANNOT_MERGE = "CANNOT_MERGE_SCHEMAS"
 _WIDER = (("tinyint", "smallint", "int", "bigint"), ("tinyint", "smallint", "int", "double"), ("float", "double"))
 _SLASHES = re.compile(r"^file:/+")
-_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _FEW_FILES = 8
 _TIMES = {"true": "timestamp", "false": "timestamp_ntz"}  # by whether they are in UTC
 _OWN_ERROR = re.compile(r"AsofError: (.+)")
@@ -87,19 +86,16 @@ class _Files:
     Attributes:
         patterns: Where they are.
         options: Options of the reader.
-        partitions: Columns that Spark does not find in the names of the folders, and their types.
-        base: The folder that these folders are below.
+        partitions: Columns that Spark does not find in the names of the folders.
     """
 
     patterns: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
-    partitions: Mapping[str, str] = field(default_factory=dict)
-    base: str = ""
+    partitions: Mapping[str, Column] = field(default_factory=dict)
 
     def frame(self, spark: SparkSession, what: str) -> DataFrame:
         """Return the rows, with the columns of all files and folders."""
-        columns = {name: _partition(self.base, name, kind) for name, kind in self.partitions.items()}
-        return self._of_files(spark, what).withColumns(columns)
+        return self._of_files(spark, what).withColumns(dict(self.partitions))
 
     def _of_files(self, spark: SparkSession, what: str) -> DataFrame:
         from py4j.protocol import Py4JJavaError
@@ -117,23 +113,24 @@ class _Files:
 
 def _found(spark: SparkSession, path: str, what: str) -> _Files:
     system, there = located(spark, path)
-    if not system.exists(there) and GLOB.search(path):
-        depth, base = _inner(path).count("/"), GLOB.split(path)[0].rpartition("/")[0]
-        every = [file for file in _listed_files(spark, path) if _inner(file).count("/") == depth]  # folders match too
-        seen = [file for file in every if not _HIDDEN.search(_within(file, base))]
-        _require_some(seen, path, what)
-        return _arranged(seen, base, _Files(tuple(map(exactly, seen))))
-    if not system.exists(there):
-        return _Files((exactly(path),))  # Spark says it
-    if not system.getFileStatus(there).isDirectory():
-        require_visible(path, what)
-        return _Files((exactly(path),))
-    base = str(there.toString())
-    every = _listed_files(spark, exactly(path))  # others too: Spark looks for partitions where they are
-    seen = [file for file in every if file.endswith(".parquet") and not _HIDDEN.search(_within(file, base))]
-    _require_some(seen, path, what)
-    some = len(seen) < len(every)
-    return _arranged(seen, base, _Files(tuple(map(exactly, seen)) if some else (exactly(path),)))
+    if system.exists(there):
+        if not system.getFileStatus(there).isDirectory():
+            require_visible(path, what)
+            return _Files((exactly(path),))
+        base, every = str(there.toString()), _listed_files(spark, exactly(path))
+        # of all files: Spark looks for partitions where others are as well
+        asked = [file for file in every if file.endswith(".parquet")]
+    elif GLOB.search(path):
+        base, every = GLOB.split(path)[0].rpartition("/")[0], []  # of a pattern, files are always named
+        # folders match as well
+        asked = [file for file in _listed_files(spark, path) if path_in(file).count("/") == path_in(path).count("/")]
+    else:
+        return _Files((exactly(path),))  # Spark says that it is not there
+    seen = [file for file in asked if not _HIDDEN.search(_within(file, base))]
+    if not seen:
+        message = f"{what}: no Parquet file at '{path}'"
+        raise AsofError(message)
+    return _arranged(seen, base, _Files((exactly(path),) if len(seen) == len(every) else tuple(map(exactly, seen))))
 
 
 def _listed_files(spark: SparkSession, *patterns: str, **options: str) -> list[str]:
@@ -142,20 +139,9 @@ def _listed_files(spark: SparkSession, *patterns: str, **options: str) -> list[s
     return [unquote(file) for file in frame.inputFiles()]
 
 
-def _inner(url: str) -> str:
-    """Return the path in a URL; Spark and Hadoop write those of files with three slashes or with one."""
-    return _ADDRESS.sub("", url)
-
-
 def _within(file: str, base: str) -> str:
     """Return a file's path in its folder."""
-    return _inner(file).removeprefix(_inner(base).rstrip("/") + "/")
-
-
-def _require_some(files: Sequence[str], path: str, what: str) -> None:
-    if not files:
-        message = f"{what}: no Parquet file at '{path}'"
-        raise AsofError(message)
+    return path_in(file).removeprefix(path_in(base).rstrip("/") + "/")
 
 
 def require_visible(path: str, what: str) -> None:
@@ -178,9 +164,8 @@ def _arranged(files: Sequence[str], base: str, asked: _Files) -> _Files:
     if len(names) == 1 and known:
         return replace(asked, options={**asked.options, "basePath": base})
     values = [dict(reversed(pairs)) for pairs in found] if len(names) == 1 else [{}]  # of equal names the outer one
-    partitions = {name: _kind({one[name] for one in values}) for name in values[0]}
-    options = {**asked.options, "recursiveFileLookup": "true"}
-    return replace(asked, options=options, partitions=partitions, base=_inner(base))
+    partitions = {name: _partition(base, name, _kind({one[name] for one in values})) for name in values[0]}
+    return replace(asked, options={**asked.options, "recursiveFileLookup": "true"}, partitions=partitions)
 
 
 def _kind(values: set[str]) -> str:
@@ -195,7 +180,7 @@ def _partition(base: str, name: str, kind: str) -> Column:
 
     # in a URL, a plus is a plus
     path = sf.url_decode(sf.replace(sf.col("_metadata.file_path"), sf.lit("+"), sf.lit("%2B")))
-    value = sf.regexp_extract(path, f"{re.escape(base)}/(?:.*?/)??{re.escape(name)}=([^/]*)/", 1)
+    value = sf.regexp_extract(path, f"{re.escape(path_in(base))}/(?:.*?/)??{re.escape(name)}=([^/]*)/", 1)
     return sf.nullif(value, sf.lit(_NO_VALUE)).cast(kind)
 
 

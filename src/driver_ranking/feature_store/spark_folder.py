@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NOTES = "_driver_ranking.json"  # readers of Parquet folders leave out what begins with an underscore
 GLOB = re.compile(r"([*?{}\[\]\\])")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ADDRESS = re.compile(_HAS_SCHEME.pattern + "(//[^/]*)?")
 _AT_WORKING_DIRECTORY, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _TASKS_END_WITHIN = 10  # seconds
 _STALE_AFTER = 7 * 24 * 3600  # seconds
@@ -43,6 +44,12 @@ def exactly(path: str) -> str:
 def as_url(path: str) -> str:
     """Return the URL of a path; one without a scheme is of the local file system, as it is everywhere else."""
     return path if _HAS_SCHEME.match(path) else f"file://{Path(path).absolute()}"
+
+
+def path_in(url: str) -> str:
+    """Return the path in a URL; Spark and Hadoop write those of files with three slashes or with one."""
+    address = _ADDRESS.match(url)
+    return url[address.end() :] if address else url
 
 
 def located(spark: SparkSession, path: str) -> tuple[Any, Any]:
@@ -132,11 +139,7 @@ class ParquetFolder:
 def _linked(path: str) -> str:
     """Return the URL of what a symbolic link on the local file system leads to, else of the path itself."""
     url = as_url(path)
-    return f"file://{os.path.realpath(_local(url))}" if url.startswith("file:") else url
-
-
-def _local(url: str) -> str:
-    return re.sub("^file:/+", "/", url)
+    return f"file://{os.path.realpath(path_in(url))}" if url.startswith("file:") else url
 
 
 def _exchanged(partial: str, place: str) -> bool:
@@ -144,7 +147,7 @@ def _exchanged(partial: str, place: str) -> bool:
     if not place.startswith("file:"):
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    here, there = (os.fsencode(_local(one)) for one in (partial, place))
+    here, there = (os.fsencode(path_in(one)) for one in (partial, place))
     at = _AT_WORKING_DIRECTORY
     return rename is not None and rename(at, here, at, there, _EXCHANGE) == 0
 
