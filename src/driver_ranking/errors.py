@@ -13,6 +13,9 @@
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
         ModelSignatureError             500  the model has no usable signature
+        ModelInputError                 500  a feature's value can't be given to the model as its signature's type
+        ModelAnswerError                500  the model answers with something else than one number a row
+        ModelTrialError                 500  the model fails on its input example, or on any row
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
       SparkError                        500  Spark can't be started, or failed
@@ -115,6 +118,36 @@ class ModelSignatureError(ModelError):
     """The model has no signature, or one that names no columns."""
 
     summary = None
+
+
+class ModelInputError(ModelError):
+    """A value of a feature can't be given to the model exactly, in the type that its signature names."""
+
+    summary = None
+
+
+class ModelAnswerError(ModelError):
+    """The model answers with something else than one number a row."""
+
+    summary = None
+
+
+class ModelTrialError(ModelError):
+    """The model fails on rows that it has to be able to score.
+
+    Attributes:
+        reason: How, fit for a client.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the whole message for the log and the reason for the client."""
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def public_message(self) -> str:
+        """Return the reason."""
+        return self.reason
 
 
 class NonFiniteScoreError(ModelError):
