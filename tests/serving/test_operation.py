@@ -151,12 +151,21 @@ def test_settings_that_can_not_be_end_the_server_with_the_reason(served_project:
     assert "max_driver_ids" in server.log.read_text(encoding="utf-8")
 
 
+def test_parallel_workers_end_the_server_at_once_with_the_reason(served_project: Path, tmp_path: Path) -> None:
+    with serving(served_project, {"MLSERVER_PARALLEL_WORKERS": "1"}, wait=False, folder=tmp_path) as server:
+        assert server.process.wait(timeout=60) == 1
+    log = server.log.read_text(encoding="utf-8")
+    assert "parallel_workers is 1" in log
+    assert "Traceback" not in log
+
+
 def test_an_unloaded_model_is_not_ready_and_loads_again(served_project: Path, tmp_path: Path) -> None:
     with serving(served_project, folder=tmp_path) as server:
         api = f"{server.url}/v2/repository/models/driver_ranking"
         assert httpx.post(f"{api}/unload").status_code == 200
         assert httpx.post(server.infer_url, json=REQUEST).status_code == 404
-        assert httpx.get(f"{server.url}/v2/health/ready").json() == {"ready": False}
+        assert "The model is unloaded" in httpx.get(f"{server.url}/v2/health/ready").json()["error"]
+        assert httpx.post(f"{server.url}/inference", json={"driver_ids": [1001]}).status_code == 503
         assert httpx.post(f"{server.url}/v2/repository/index", json={}).json()[0]["state"] == "UNAVAILABLE"
         assert httpx.post(f"{api}/load", timeout=60).status_code == 200
         assert httpx.post(server.infer_url, json=REQUEST).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,8 @@ class Versions:
         self._connect()
         mlflow.set_experiment(NAME)
         columns = Schema([ColSpec(DataType.double, name) for name in FEATURES])
-        with mlflow.start_run():
+        with warnings.catch_warnings(), mlflow.start_run():
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("nasty_model.py")),

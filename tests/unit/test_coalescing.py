@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver_ranking.errors import ModelError, NotReadyError, OverloadedError, StoreUnavailableError
+from driver_ranking.errors import (
+    ModelError,
+    ModelTimeoutError,
+    NotReadyError,
+    OverloadedError,
+    StoreUnavailableError,
+)
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.champion import ScoredDrivers
@@ -242,3 +248,55 @@ def test_it_is_idle_once_all_is_answered_refusals_among_it() -> None:
         assert scorer.batches == [[0], [1, POISON], [1], [POISON]]
 
     run(work)
+
+
+class Slow(Scorer):
+    """Does not answer in time for some drivers."""
+
+    def __init__(self, *hang: int) -> None:
+        super().__init__()
+        self.hang = hang
+
+    async def __call__(self, driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
+        scored = await super().__call__(driver_id, was_read)
+        if np.isin(self.hang, driver_id).any():
+            message = "over time"
+            raise ModelTimeoutError(message)
+        return scored
+
+
+async def with_slow(scorer: Slow, *requests: NDArray[np.int64]) -> list[Any]:
+    coalescer = Coalescer(lambda: scorer, time_limit=5, max_waiting=100)
+    tasks = await held_up(scorer, coalescer, *requests)
+    scorer.goes_on.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    await coalescer.idle()
+    return answers[1:]
+
+
+def test_a_driver_that_the_model_hangs_at_fails_its_own_request_only() -> None:
+    scorer = Slow(2)
+    one, two, three = asyncio.run(with_slow(scorer, ids(1), ids(2), ids(3)))
+    assert isinstance(two, ModelTimeoutError)
+    assert [answer.rows.score.tolist() for answer in (one, three)] == [[1], [3]]
+    assert scorer.batches == [[0], [1, 2, 3], [1], [2], [3]]
+
+
+def test_a_model_that_hangs_at_all_is_not_tried_with_each_request_in_turn() -> None:
+    scorer = Slow(1, 2, 3, 4, 5)
+    answers = asyncio.run(with_slow(scorer, *(ids(driver) for driver in range(1, 6))))
+    assert all(isinstance(answer, ModelTimeoutError) for answer in answers)
+    assert scorer.batches == [[0], [1, 2, 3, 4, 5], [1], [2]]
+
+
+def test_the_time_limit_of_the_store_is_not_the_model_s() -> None:
+    async def work() -> None:
+        async def slow_model(driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
+            was_read()
+            await asyncio.sleep(0.1)
+            return await Scorer()(driver_id, was_read)
+
+        coalescer = Coalescer(lambda: slow_model, time_limit=0.02, max_waiting=1)
+        assert (await coalescer.submit(ids(4))).rows.score.tolist() == [4]
+
+    asyncio.run(work())

@@ -208,7 +208,7 @@ class ChampionKeeper:
     async def _remember_refused(self, error: DriverRankingError) -> None:
         """Try a version that has failed by itself again and again, but ever more seldom; another one at once."""
         named = None
-        if isinstance(error.__cause__, ModelError):
+        if isinstance(error, ModelRefusedError) and isinstance(error.__cause__, ModelError):
             with contextlib.suppress(DriverRankingError):
                 named = await self._named()
         if named is None or named != self._refused:
