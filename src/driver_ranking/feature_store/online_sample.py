@@ -11,6 +11,7 @@ from driver_ranking.feature_store.online_sources import (
     RedisSource,
     Source,
     SqliteSource,
+    ViewRead,
 )
 
 _SCANS, _KEYS_A_SCAN = 20, 1_000  # what a look at a Redis costs at most, as there may be millions of others' keys
@@ -44,6 +45,12 @@ class Sampler:
 
     source: Source
     cursors: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the source's views, in their order."""
+        reads = [view if isinstance(view, ViewRead) else view.read for view in self.source.views]
+        return tuple(read.view.name for read in reads)
 
     def sample(self, count: int) -> NDArray[np.int64]:
         """Return up to ``count`` distinct ids of drivers that the store has rows of, those with most views first."""
