@@ -38,7 +38,8 @@ class ReadConnection:
         """
         self.path = path
         self._configure = configure
-        self._lock = RLock()
+        self._lock, self._one_read = RLock(), RLock()
+        self._closed = False
         self._connection: sqlite3.Connection | None = None
         self._opened: State = ()
         self._immutable = False
@@ -58,7 +59,7 @@ class ReadConnection:
             return connection
 
     def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Do what reads.
+        """Do what reads, one at a time.
 
         Args:
             work: Reads from the connection and leaves no statement open.
@@ -67,6 +68,14 @@ class ReadConnection:
             FileNotFoundError: There is no file.
             sqlite3.Error: It can't be read.
         """
+        with self._one_read:
+            try:
+                return self._read(work)
+            finally:
+                if self._closed:
+                    self._connection = None
+
+    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         for _ in range(_TRIES):
             try:
                 result = work(self.get())
@@ -80,11 +89,8 @@ class ReadConnection:
         raise sqlite3.OperationalError(message)
 
     def close(self) -> None:
-        """Close the connection. The next read opens another one."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+        """Close the file, once a read that is on its way has ended, without waiting for it. It can still be read."""
+        self._closed, self._connection = True, None  # the last one to hold it closes it
 
     def _has_changed(self) -> bool:
         """Whether the file is one that is read without locks, and has been written to since."""

@@ -59,6 +59,8 @@ class SharedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
 class SharedSqliteOnlineStore(SqliteOnlineStore):
     """Feast's SQLite store with connections and times of its own. Can be used from threads, copied and pickled."""
 
+    keeps_utc = True
+
     def __init__(self) -> None:
         self._writing = threading.RLock()
         self._writer: sqlite3.Connection | None = None
@@ -120,8 +122,7 @@ class SharedSqliteOnlineStore(SqliteOnlineStore):
         """Close the files; they are opened again when they are needed."""
         with self._writing:
             self._close_writer()
-            if self._reader is not None:
-                self._reader.close()
+            self._reader = None  # whoever still reads from it closes it
 
     def online_write_batch(
         self,

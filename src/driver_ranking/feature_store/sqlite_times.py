@@ -13,7 +13,7 @@ which zone its writer had is not known.
 import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from driver_ranking.errors import FeatureStoreError
 
@@ -77,16 +77,19 @@ def require_utc(what: str) -> None:
         raise FeatureStoreError(message)
 
 
-def require_utc_for(online_store: Any) -> None:  # noqa: ANN401 - any store's configuration
-    """Refuse Feast's own SQLite store in a process whose zone is not UTC.
+def require_utc_for(online_store: object) -> None:
+    """Refuse Feast's own SQLite store, and what inherits its times, in a process whose zone is not UTC.
 
     Args:
-        online_store: The section of a feature repo's configuration.
+        online_store: Any online store. A subclass that keeps times otherwise says so by an attribute `keeps_utc`.
 
     Raises:
         FeatureStoreError: It is that store, and the zone is another one.
     """
-    if getattr(online_store, "type", None) in {"sqlite", "feast.infra.online_stores.sqlite.SqliteOnlineStore"}:
+    classes = {f"{one.__module__}.{one.__qualname__}" for one in type(online_store).__mro__}
+    if "feast.infra.online_stores.sqlite.SqliteOnlineStore" in classes and not getattr(
+        online_store, "keeps_utc", False
+    ):
         require_utc("The online store is Feast's own SQLite store (`type: sqlite`)")
 
 
