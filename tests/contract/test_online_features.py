@@ -20,6 +20,7 @@ from support.online_repos import (
     NOON,
     NOON_US,
     ON_DEMAND,
+    OURS,
     PROJECTS,
     UNREAD,
     OnlineRepo,
@@ -84,7 +85,7 @@ def test_microseconds_of_an_event_time_are_kept(repo: OnlineRepo) -> None:
     view = repo.view({"rate": Float32}, ttl=timedelta(hours=1))
     repo.apply(view, FeatureService(name="service", features=[view]))
     repo.write("stats", [(1, NOON + timedelta(microseconds=123_457), {"rate": 0.5})])
-    kept = 0 if repo.online_store["type"] != "redis" else 123_457  # Feast's SQLite store keeps whole seconds
+    kept = 123_457 if repo.online_store["type"] in {"redis", OURS} else 0  # Feast's SQLite store keeps whole seconds
     assert read(repo.reader("service", "rate"), 1, now=NOON_US + HOUR_US).oldest.tolist() == [NOON_US + kept]
 
 

@@ -102,6 +102,7 @@ def on_demand_of(view: FeatureView) -> Any:
     return doubled
 
 
+OURS = "driver_ranking.feature_store.sqlite_store.SharedSqliteOnlineStore"
 OTHER = "support.online_store.OtherSqliteOnlineStore"
 
 

@@ -28,6 +28,8 @@ from driver_ranking.feature_store.online_sources import (
 )
 from driver_ranking.feature_store.redis_wire import LinkLostError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
+from driver_ranking.feature_store.sqlite_source import SqliteSource, close_sqlite
+from driver_ranking.feature_store.sqlite_times import require_utc_for
 from driver_ranking.ranking import is_fresh
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def open_reader(
 
     with explained("The online store can't be opened"):
         online_store: OnlineStore = get_provider(store.config).online_store
+        require_utc_for(online_store)
         limit_redis(online_store, store.config.online_store, timeout)
         sources = _sources(store, features, wanted)
     if any(isinstance(view, OnDemandFeatureView) for view, _, _ in sources):
@@ -202,6 +205,9 @@ class _ViewReader:
     def close(self) -> None:
         if isinstance(self.source, RedisSource):
             self.source.link.close()
+        elif isinstance(self.source, SqliteSource):
+            self.source.file.close()
+        close_sqlite(self.online_store)
 
     def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ids that the views' keys can have."""

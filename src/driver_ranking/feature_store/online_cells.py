@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.errors import DriverRankingError
+
 CACHED = 65_536  # decoded values that are kept: whole numbers and event times repeat among drivers
 
 _NUMBERS = frozenset({"int32_val", "int64_val", "float_val", "double_val", "bool_val"})
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999, as a timestamp can have
 _NANOS = 1_000_000_000
+LAST = _LAST_SECOND * 1_000_000  # microseconds since the epoch that a time can have
 
 Cells = Sequence[bytes | None]
 
@@ -139,6 +142,8 @@ def view_rows(rows: Sequence[Any], widths: Sequence[FixedWidth | None], time_of:
         *columns, times = zip(*rows, strict=True)
         values = [_column(cells, width) for cells, width in zip(columns, widths, strict=True)]
         return ViewRows(np.array([time_of(cell) for cell in times], dtype=np.int64), stacked(values, len(rows)))
+    except DriverRankingError:
+        raise
     except Exception:  # noqa: BLE001 - whatever spoilt cells may lead to; nothing else is done here
         return apart([_one_row(row, widths, time_of) for row in rows], len(widths))
 

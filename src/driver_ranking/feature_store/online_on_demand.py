@@ -23,6 +23,7 @@ from driver_ranking.feature_store.online_sample import Sampler
 from driver_ranking.feature_store.online_sources import ViewRead, open_source
 from driver_ranking.feature_store.online_stock import Row, entity_key, microseconds, rows_apart
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
+from driver_ranking.feature_store.sqlite_source import SqliteSource, close_sqlite
 from driver_ranking.ranking import is_fresh
 
 if TYPE_CHECKING:
@@ -262,7 +263,10 @@ class _OnDemandReader:
             return self.presence.lacking()
 
     def close(self) -> None:
-        """Nothing is held."""
+        source = self.presence.sampler.source
+        if isinstance(source, SqliteSource):
+            source.file.close()
+        close_sqlite(self.online_store)
 
 
 def _has_all(tables: Sequence[_Rows], place: int) -> bool:

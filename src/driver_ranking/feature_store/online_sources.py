@@ -9,15 +9,12 @@ in a way that isn't known here, or a subclass with a read of its own, is read th
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.feature_store.online_cells import (
-    CACHED,
     FixedWidth,
     UnreadableError,
     ViewRows,
@@ -37,9 +34,6 @@ if TYPE_CHECKING:
     from driver_ranking.feature_store.redis_link import RedisLink
 
 KEY_VERSION = 3  # the one layout of keys that is known here
-
-_SQLITE_KEYS = 10_000  # per statement; SQLite has a limit on its variables
-_NOT_THERE = object()
 
 
 @dataclass(frozen=True)
@@ -244,70 +238,10 @@ def _redis_view(config: "RepoConfig", read: ViewRead) -> _RedisView:
 # --- SQLite -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _SqliteView:
-    read: ViewRead
-    table: str
-    key: KeyBytes
-    widths: tuple[FixedWidth | None, ...]
-
-
-@dataclass(frozen=True)
-class SqliteSource:
-    """Reads the tables of the views."""
-
-    config: "RepoConfig"
-    online_store: Any
-    views: tuple[_SqliteView, ...]
-
-    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
-        """Read view by view."""
-        connection = self.online_store._get_conn(self.config)  # noqa: SLF001 - the store's own connection
-        return [_sqlite_rows(connection, view, driver_id) for view in self.views]
-
-
-def _sqlite_rows(connection: Any, view: _SqliteView, driver_id: NDArray[np.int64]) -> ViewRows:  # noqa: ANN401 - opened by Feast
-    rows = view.key.rows(driver_id)
-    joined, length = rows.tobytes(), rows.shape[1]
-    keys = [joined[start : start + length] for start in range(0, len(joined), length)]
-    cells: dict[str, dict[bytes, bytes | None]] = {name: {} for name in view.read.features}
-    seconds: dict[bytes, int] = {}
-    for start in range(0, len(keys), _SQLITE_KEYS):
-        some = keys[start : start + _SQLITE_KEYS]
-        # +event_ts: as it is stored; the column itself would go through a converter for every cell
-        statement = (
-            f"SELECT entity_key, feature_name, value, +event_ts FROM {view.table} "
-            f"WHERE entity_key IN ({','.join('?' * len(some))})"
-        )
-        for key, name, value, second in connection.execute(statement, some):
-            seconds[key] = second
-            if name in cells:
-                cells[name][key] = value
-    columns = [cells[name] for name in view.read.features]
-    found = [(*(column.get(key) for column in columns), seconds.get(key, _NOT_THERE)) for key in keys]
-    return view_rows(found, view.widths, _sqlite_time)
-
-
-def _sqlite_time(second: Any) -> int:  # noqa: ANN401 - SQLite's columns hold anything
-    return 0 if second is _NOT_THERE else _from_local(second)
-
-
-@lru_cache(maxsize=CACHED)
-def _from_local(second: int) -> int:
-    """Return microseconds of what Feast's store writes: UTC, taken for local time, in whole seconds."""
-    return microseconds(datetime.fromtimestamp(second).replace(tzinfo=UTC))  # noqa: DTZ006 - as it is written
-
-
 def _sqlite_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead, ...]) -> Source:  # noqa: ANN401 - as above
-    return SqliteSource(config, online_store, tuple(_sqlite_view(config, read) for read in views))
+    from driver_ranking.feature_store.sqlite_source import open_sqlite_source
 
-
-def _sqlite_view(config: "RepoConfig", read: ViewRead) -> _SqliteView:
-    from feast.infra.online_stores.helpers import compute_table_id
-
-    table = compute_table_id(config.project, read.view, config.registry.enable_online_feature_view_versioning)
-    quoted = table.replace('"', '""')
-    return _SqliteView(read, f'"{quoted}"', _key_bytes(read), _widths(read))
+    return open_sqlite_source(config, online_store, views)
 
 
 # By where the store's read is defined: subclasses that keep it are read directly, those with their own are left alone.
