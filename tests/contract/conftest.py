@@ -14,7 +14,7 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Int32
-from support.online_repos import OTHER, PROJECTS, OnlineRepo
+from support.online_repos import OTHER, OURS, PROJECTS, OnlineRepo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +136,7 @@ def shared_asof_repo(tmp_path_factory: pytest.TempPathFactory) -> AsofRepo:
     return AsofRepo(tmp_path_factory.mktemp("asof"))
 
 
-@pytest.fixture(params=["sqlite", "redis", OTHER])
+@pytest.fixture(params=[OURS, "sqlite", "redis", OTHER])
 def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineRepo]:
     """An empty repo; of the Redis that all share it has its own keys."""
     if request.param != "redis":

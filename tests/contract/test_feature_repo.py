@@ -82,7 +82,7 @@ def test_a_variable_that_a_configuration_names_must_be_set(repo: FeatureRepo, mo
         given.open()
     monkeypatch.setenv("REDIS_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("REDIS_PASSWORD", "")
-    assert given.open().config.online_store.connection_string == "127.0.0.1:1,password="
+    assert given.open().config.online_store.connection_string == "127.0.0.1:1"
 
 
 @pytest.mark.parametrize(

@@ -357,8 +357,11 @@ def local_zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("local_zone")
-def test_local_time_zone_matters_as_little_as_to_feast(repos: Repos) -> None:
+def test_local_time_zone_matters_as_little_as_to_feast(repos: Repos, caplog: pytest.LogCaptureFixture) -> None:
     assert_same(repos, lambda: view_of(source_of(repos.folder, numbers(30)), NUMBERS))
+
+    warned = "Feast's own SQLite store (`type: sqlite`), whose times depend on the time zone" in caplog.text
+    assert warned == (repos.kind == "sqlite")
 
 
 def test_integers_with_nulls_stay_exact_where_feast_loses_digits(repos: Repos) -> None:

@@ -92,8 +92,10 @@ class OddError(Exception):
     ids=lambda raised: type(raised).__name__,
 )
 def test_whatever_a_model_raises_is_one_error_of_the_model_wherever_it_is_called(
-    raised: BaseException, *, in_loop: bool
+    raised: BaseException, *, in_loop: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("driver_ranking.serving.predicting._QUICK", 5.0)
+
     async def work() -> None:
         model = Model()
         predictor = PacedPredictor(model, 5)  # type: ignore[arg-type] # as above

@@ -9,7 +9,8 @@ with NumPy and Arrow kernels, and hands them to the store's own connection:
         -> SQLite: executemany, one transaction per batch
         -> Redis: HSET commands framed by Arrow, pipelined
 
-What is stored equals what Feast stores, byte for byte, and Feast's stores read it as their own. `bulk_writer` gives the
+What is stored equals what Feast stores, byte for byte, and Feast's stores read it as their own; so it is with our own
+subclass of the SQLite store and its times. `bulk_writer` gives the
 writer for a store, or none, and `encode_batch` the bytes of a batch, or none; the caller then takes the store's own
 `online_write_batch`. Columns other than plain scalars (lists, maps, JSON, decimals, ...) go through Feast's conversion
 one column at a time, so that one list column doesn't slow its neighbours.
@@ -19,15 +20,16 @@ Beyond Feast: where Feast's route through pandas turns integers with nulls into 
 bytes stay empty bytes, also where a whole column is empty and Feast takes it for nulls; a feature declared as double
 takes integers and floats of any width, of which Feast refuses some.
 
-Of the project, the module imports the Redis connection alone.
+Of the project, the module imports the connections and times of the two stores alone.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import struct
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -41,6 +43,8 @@ from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from driver_ranking.feature_store.redis_wire import exchange_wire, redis_connection
+from driver_ranking.feature_store.sqlite_file import use_log
+from driver_ranking.feature_store.sqlite_times import Stored, stored_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -454,15 +458,24 @@ class BulkWriter(Protocol):
         ...
 
 
+Epochs: TypeAlias = "Callable[[NDArray[np.datetime64]], list[Any]]"
+
+
 @dataclass(frozen=True)
 class SqliteWriter:
     """Upserts into the table of a feature view, one transaction per batch.
 
     Like Feast's store, it overwrites whatever is there, newer or not.
+
+    Attributes:
+        writing: Gives the connection for a transaction.
+        table: The table.
+        stored: What the store keeps for times in UTC; None for none.
     """
 
-    connection: Any
+    writing: Callable[[], AbstractContextManager[Any]]
     table: str
+    stored: Epochs
 
     def write(self, batch: EncodedBatch) -> None:
         """Upsert the rows in one transaction.
@@ -470,8 +483,9 @@ class SqliteWriter:
         Raises:
             sqlite3.Error: The batch is rolled back then.
         """
-        with self.connection:
-            self.connection.executemany(self._upsert(), _sqlite_rows(batch))
+        rows = _sqlite_rows(batch, self.stored)
+        with self.writing() as connection, connection:
+            connection.executemany(self._upsert(), rows)
 
     def _upsert(self) -> str:
         quoted = self.table.replace('"', '""')
@@ -483,13 +497,13 @@ class SqliteWriter:
         )
 
 
-def _sqlite_rows(batch: EncodedBatch) -> Iterator[tuple[object, ...]]:
+def _sqlite_rows(batch: EncodedBatch, stored: Epochs) -> Iterator[tuple[object, ...]]:
     """The rows of the table, in the order of the keys: neighbours share pages of its indexes."""
     order = pc.sort_indices(batch.keys)
     rows = order.to_numpy()
     keys = batch.keys.take(order).to_pylist()
-    events = _epochs(batch.event_times[rows])
-    created = [None] * len(keys) if batch.created_times is None else _epochs(batch.created_times[rows])
+    events = _each_once(batch.event_times[rows], stored)
+    created = [None] * len(keys) if batch.created_times is None else _each_once(batch.created_times[rows], stored)
     cells = [
         zip(keys, repeat(name), column.wire().take(order).to_pylist(), _take(column.texts(), rows), events, created)
         for name, column in batch.columns.items()
@@ -502,15 +516,23 @@ def _take(texts: Texts, rows: NDArray[np.int64]) -> Texts:
     return taken
 
 
-def _epochs(times: NDArray[np.datetime64]) -> list[int | None]:
-    """What `sqlite3` makes of Feast's naive UTC timestamps: by Feast's adapter, which reads them as local time.
-
-    Each distinct time is adapted once.
-    """
+def _each_once(times: NDArray[np.datetime64], stored: Epochs) -> list[Any]:
+    """What is stored for each time; each distinct one is worked out once."""
     moments, places = np.unique(times, return_inverse=True)
-    epochs = [None if moment is None else sqlite3.adapt(moment, sqlite3.PrepareProtocol) for moment in moments.tolist()]
-    adapted: list[int | None] = np.array(epochs, dtype=object)[places].tolist()
+    adapted: list[Any] = np.array(stored(moments), dtype=object)[places].tolist()
     return adapted
+
+
+def _stock_epochs(times: NDArray[np.datetime64]) -> list[int | None]:
+    """What `sqlite3` makes of Feast's naive UTC timestamps: by Feast's adapter, which reads them as local time."""
+    return [None if one is None else sqlite3.adapt(one, sqlite3.PrepareProtocol) for one in times.tolist()]
+
+
+def _epochs(times: NDArray[np.datetime64]) -> list[Stored | None]:
+    """What `SharedSqliteOnlineStore` keeps."""
+    missing = np.isnat(times).tolist()
+    micros = times.astype(np.int64).tolist()
+    return [None if none else stored_time(one) for one, none in zip(micros, missing, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -609,12 +631,26 @@ def exchange(connection: Any, commands: pa.BinaryArray, replies: int) -> list[An
     return exchange_wire(connection, b"".join(commands.to_pylist()), replies)
 
 
-def _sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWriter | None:  # noqa: ANN401 - not imported
+def _sqlite_table(config: RepoConfig, view: FeatureView) -> str | None:
     options = config.online_store
     if options.vector_enabled or options.enable_openai_compatible_store:  # further columns, filled by Feast alone
         return None
-    table = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
-    return SqliteWriter(store._get_conn(config), table)  # noqa: SLF001 - the store's own connection and its settings
+    table: str = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
+    return table
+
+
+def _stock_sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWriter | None:  # noqa: ANN401 - not imported
+    table = _sqlite_table(config, view)
+    if table is None:
+        return None
+    connection = store._get_conn(config)  # noqa: SLF001 - the store's own connection and its settings
+    use_log(connection)
+    return SqliteWriter(partial(nullcontext, connection), table, _stock_epochs)
+
+
+def _sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWriter | None:  # noqa: ANN401 - not imported
+    table = _sqlite_table(config, view)
+    return SqliteWriter(partial(store.writing, config), table, _epochs) if table else None
 
 
 def _redis_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWriter | None:  # noqa: ANN401 - not imported
@@ -633,7 +669,8 @@ def _redis_writer(store: Any, config: RepoConfig, view: FeatureView) -> BulkWrit
 # By where the store's write is defined: subclasses that keep it are served, those with their own are left alone, and
 # neither store has to be imported (redis is an extra of Feast).
 _WRITERS: Final[Mapping[tuple[str, str], Callable[[Any, RepoConfig, FeatureView], BulkWriter | None]]] = {
-    ("feast.infra.online_stores.sqlite", "SqliteOnlineStore.online_write_batch"): _sqlite_writer,
+    ("driver_ranking.feature_store.sqlite_store", "SharedSqliteOnlineStore.online_write_batch"): _sqlite_writer,
+    ("feast.infra.online_stores.sqlite", "SqliteOnlineStore.online_write_batch"): _stock_sqlite_writer,
     ("feast.infra.online_stores.redis", "RedisOnlineStore.online_write_batch"): _redis_writer,
 }
 

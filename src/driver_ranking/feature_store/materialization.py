@@ -16,7 +16,7 @@ Views that need more than that go through Feast's local engine unchanged: transf
 views, stream sources, views without entities, `enable_validation`, `offline=True`, `online=False`. (A `ttl` is none of
 these: Feast's local engine doesn't look at it when it materializes, nor does this one.)
 
-The module imports nothing else of the project but `bulk_write`.
+The module imports nothing else of the project but its errors, `bulk_write` and `sqlite_times`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _convert_arrow_to_proto
 from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
+from driver_ranking.errors import FeatureStoreError
 from driver_ranking.feature_store.bulk_write import BulkWriter, Layout, bulk_writer, encode_batch
+from driver_ranking.feature_store.sqlite_times import require_utc_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +86,10 @@ class StreamingComputeEngine(LocalComputeEngine):
 
     def __init__(self, *, rows_per_batch: int | None = None, backend: str | None = None, **kwargs: object) -> None:
         super().__init__(backend=backend, **kwargs)
+        try:
+            require_utc_for(self.online_store)
+        except FeatureStoreError as error:  # what Feast's engine would write is written
+            logger.warning("%s", error)
         feast_size: int | None = self.repo_config.materialization_config.online_write_batch_size
         self.rows_per_batch = rows_per_batch or feast_size or ROWS_PER_BATCH
 

@@ -10,8 +10,9 @@ from driver_ranking.feature_store.online_sources import (
     KeyBytes,
     RedisSource,
     Source,
-    SqliteSource,
+    ViewRead,
 )
+from driver_ranking.feature_store.sqlite_source import SqliteSource
 
 _SCANS, _KEYS_A_SCAN = 20, 1_000  # what a look at a Redis costs at most, as there may be millions of others' keys
 _CANDIDATES = 4  # times as many drivers are looked at as are wanted: some lack a view
@@ -44,6 +45,12 @@ class Sampler:
 
     source: Source
     cursors: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the source's views, in their order."""
+        reads = [view if isinstance(view, ViewRead) else view.read for view in self.source.views]
+        return tuple(read.view.name for read in reads)
 
     def sample(self, count: int) -> NDArray[np.int64]:
         """Return up to ``count`` distinct ids of drivers that the store has rows of, those with most views first."""
@@ -97,9 +104,9 @@ def _escaped(text: bytes) -> bytes:
 
 def _of_sqlite(source: SqliteSource, place: int, count: int) -> Found:
     view = source.views[place]
-    connection = source.online_store._get_conn(source.config)  # noqa: SLF001 - the store's own connection
     statement = f"SELECT DISTINCT entity_key FROM {view.table} LIMIT ?"
-    drivers = _drivers(view.key, [key for (key,) in connection.execute(statement, (count,))])
+    keys = source.file.read(lambda connection: connection.execute(statement, (count,)).fetchall())
+    drivers = _drivers(view.key, [key for (key,) in keys])
     return Found(drivers, complete=True)
 
 

@@ -9,28 +9,31 @@ in a way that isn't known here, or a subclass with a read of its own, is read th
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.feature_store.online_cells import (
+    FixedWidth,
+    UnreadableError,
+    ViewRows,
+    apart,
+    fixed_width,
+    numbers,
+    stored_time,
+    view_rows,
+)
+from driver_ranking.feature_store.online_stock import Row, entity_key, microseconds, rows_apart
 from driver_ranking.feature_store.redis_wire import exchange_wire, redis_connection
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
     from feast.infra.online_stores.online_store import OnlineStore
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
     from driver_ranking.feature_store.redis_link import RedisLink
 
 KEY_VERSION = 3  # the one layout of keys that is known here
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SQLITE_KEYS = 10_000  # per statement; SQLite has a limit on its variables
-_CACHED = 65_536  # decoded values that are kept: whole numbers and event times repeat among drivers
 
 
 @dataclass(frozen=True)
@@ -54,24 +57,11 @@ class ViewRead:
     columns: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ViewRows:
-    """What a store has of some drivers in one feature view.
-
-    Attributes:
-        times: int64 ``[n]``, event times in microseconds since the epoch, UTC; 0 for a driver that is not there.
-        values: float64 ``[n, k]``, the features in order; NaN for null or a driver that is not there.
-    """
-
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-
 class Source(Protocol):
     """Reads some feature views of a store."""
 
     @property
-    def views(self) -> Sequence[object]:
+    def views(self) -> Sequence[Any]:
         """Return the views, in the order of what is read."""
         ...
 
@@ -106,109 +96,26 @@ class StockSource:
         return [self._read_view(read, driver_id) for read in self.views]
 
     def _read_view(self, read: ViewRead, driver_id: NDArray[np.int64]) -> ViewRows:
-        keys = [_entity_key(read, one) for one in driver_id.tolist()]
-        # a list of its own each time: the Redis store appends to it
-        rows = self.online_store.online_read(self.config, read.view, keys, list(read.features))
-        times = np.array([microseconds(time) for time, _ in rows], dtype=np.int64)
-        values = np.array([_numbers(row, read.features) for _, row in rows], dtype=np.float64)
-        return ViewRows(times, values.reshape(len(rows), len(read.features)))
+        keys = [entity_key(read.join_key, read.value_field, one) for one in driver_id.tolist()]
+
+        def rows_of(some: list[Any]) -> list[Row]:
+            # a list of its own each time: the Redis store appends to it
+            return self.online_store.online_read(self.config, read.view, some, list(read.features))
+
+        return apart([_decoded_row(row, read.features) for row in rows_apart(rows_of, keys)], len(read.features))
 
 
-def _entity_key(read: ViewRead, driver: int) -> "EntityKey":
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    value = Value(int64_val=driver) if read.value_field == "int64_val" else Value(int32_val=driver)
-    return EntityKey(join_keys=[read.join_key], entity_values=[value])
-
-
-def microseconds(time: datetime | None) -> int:
-    """Return microseconds since the epoch; for a driver that is not there 0, as the Redis store has it."""
-    return 0 if time is None else (time - _EPOCH) // _MICROSECOND
-
-
-def _numbers(row: Mapping[str, Any] | None, names: Sequence[str]) -> list[float]:
-    if row is None:
-        return [np.nan] * len(names)
-    return [_number(row[name]) if name in row else np.nan for name in names]
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - a protobuf message
-    field = value.WhichOneof("val")
-    return np.nan if field in {None, "null_val"} else float(getattr(value, field))
-
-
-# --- what Feast stores, by the column ---------------------------------------------------------------------------------
-
-Cells = Sequence[bytes | None]
-
-
-@lru_cache(maxsize=_CACHED)
-def _decoded(cell: bytes | None) -> float:
-    """Return the number in a serialized value message; NaN for null."""
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    return _number(Value.FromString(cell)) if cell else np.nan
-
-
-@lru_cache(maxsize=_CACHED)
-def _stored_time(cell: bytes | None) -> int:
-    """Return the microseconds in a serialized timestamp message; 0 for none."""
-    if not cell:
-        return 0
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    time = Timestamp.FromString(cell)
-    return int(time.seconds) * 1_000_000 + int(time.nanos) // 1_000
-
-
-@dataclass(frozen=True)
-class FixedWidth:
-    """Float columns: a tag and little-endian bytes in each cell, decoded all at once.
-
-    Attributes:
-        tag: The tag, one byte.
-        dtype: The numbers' type, ``<f4`` or ``<f8``.
-    """
-
-    tag: bytes
-    dtype: str
-
-    def decode(self, cells: Cells) -> NDArray[np.float64] | None:
-        """Return float64 ``[n]``; None if a cell holds something else."""
-        width = 1 + np.dtype(self.dtype).itemsize
-        null = self.tag + np.array(np.nan, self.dtype).tobytes()
-        joined = b"".join([cell or null for cell in cells])
-        if len(joined) != width * len(cells):
-            return None
-        rows = np.frombuffer(joined, dtype=[("tag", "S1"), ("number", self.dtype)])
-        if not (rows["tag"] == self.tag).all():
-            return None
-        return rows["number"].astype(np.float64)
-
-
-def _fixed_width(dtype: object) -> FixedWidth | None:
-    """Return how a feature's type is stored if that is of one width."""
-    from feast.protos.feast.types.Value_pb2 import Value
-    from feast.types import Float32, Float64
-
-    if dtype == Float32:
-        return FixedWidth(Value(float_val=1).SerializeToString()[:1], "<f4")
-    if dtype == Float64:
-        return FixedWidth(Value(double_val=1).SerializeToString()[:1], "<f8")
-    return None
+def _decoded_row(row: Row | None, names: Sequence[str]) -> tuple[int, list[float]] | None:
+    """Return the time and the numbers of a row; None if it can't be read."""
+    try:
+        return None if row is None else (microseconds(row[0]), numbers(row[1], names))
+    except UnreadableError:
+        return None
 
 
 def _widths(read: ViewRead) -> tuple[FixedWidth | None, ...]:
     dtypes = {field.name: field.dtype for field in read.view.features}
-    return tuple(_fixed_width(dtypes.get(name)) for name in read.features)
-
-
-def _column(cells: Cells, width: FixedWidth | None) -> NDArray[np.float64]:
-    decoded = width.decode(cells) if width else None
-    if decoded is None:
-        return np.array([_decoded(cell) for cell in cells], dtype=np.float64)
-    return decoded
+    return tuple(fixed_width(dtypes.get(name)) for name in read.features)
 
 
 @dataclass(frozen=True)
@@ -242,7 +149,9 @@ def _key_bytes(read: ViewRead) -> KeyBytes:
 
     code, dtype = ("<q", "<i8") if read.value_field == "int64_val" else ("<i", "<i4")
     sample = 0x0102_0304
-    key = serialize_entity_key(_entity_key(read, sample), entity_key_serialization_version=KEY_VERSION)
+    key = serialize_entity_key(
+        entity_key(read.join_key, read.value_field, sample), entity_key_serialization_version=KEY_VERSION
+    )
     before, after = key.split(struct.pack(code, sample))
     return KeyBytes(before, after, dtype)
 
@@ -275,7 +184,8 @@ class RedisSource:
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Read all views."""
         with redis_connection(self.client) as connection:
-            replies = exchange_wire(connection, self._wire(driver_id), len(driver_id) * len(self.views))
+            count = len(driver_id) * len(self.views)
+            replies = exchange_wire(connection, self._wire(driver_id), count, keep_errors_of_keys=True)
         return self._rows(replies, len(driver_id))
 
     async def read_in_loop(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
@@ -297,10 +207,8 @@ class RedisSource:
         ]
 
 
-def _redis_rows(view: _RedisView, replies: list[list[bytes | None]]) -> ViewRows:
-    *columns, times = zip(*replies, strict=True)
-    values = [_column(cells, width) for cells, width in zip(columns, view.widths, strict=True)]
-    return ViewRows(np.array([_stored_time(cell) for cell in times], dtype=np.int64), np.column_stack(values))
+def _redis_rows(view: _RedisView, replies: list[Any]) -> ViewRows:
+    return view_rows(replies, view.widths, stored_time)
 
 
 def _redis_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead, ...]) -> Source | None:  # noqa: ANN401 - not imported: redis is an extra of Feast
@@ -330,67 +238,10 @@ def _redis_view(config: "RepoConfig", read: ViewRead) -> _RedisView:
 # --- SQLite -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _SqliteView:
-    read: ViewRead
-    table: str
-    key: KeyBytes
-    widths: tuple[FixedWidth | None, ...]
-
-
-@dataclass(frozen=True)
-class SqliteSource:
-    """Reads the tables of the views."""
-
-    config: "RepoConfig"
-    online_store: Any
-    views: tuple[_SqliteView, ...]
-
-    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
-        """Read view by view."""
-        connection = self.online_store._get_conn(self.config)  # noqa: SLF001 - the store's own connection
-        return [_sqlite_rows(connection, view, driver_id) for view in self.views]
-
-
-def _sqlite_rows(connection: Any, view: _SqliteView, driver_id: NDArray[np.int64]) -> ViewRows:  # noqa: ANN401 - opened by Feast
-    rows = view.key.rows(driver_id)
-    joined, length = rows.tobytes(), rows.shape[1]
-    keys = [joined[start : start + length] for start in range(0, len(joined), length)]
-    cells: dict[str, dict[bytes, bytes | None]] = {name: {} for name in view.read.features}
-    seconds: dict[bytes, int] = {}
-    for start in range(0, len(keys), _SQLITE_KEYS):
-        some = keys[start : start + _SQLITE_KEYS]
-        # +event_ts: as it is stored; the column itself would go through a converter for every cell
-        statement = (
-            f"SELECT entity_key, feature_name, value, +event_ts FROM {view.table} "
-            f"WHERE entity_key IN ({','.join('?' * len(some))})"
-        )
-        for key, name, value, second in connection.execute(statement, some):
-            seconds[key] = second
-            if name in cells:
-                cells[name][key] = value
-    columns = [[cells[name].get(key) for key in keys] for name in view.read.features]
-    values = [_column(column, width) for column, width in zip(columns, view.widths, strict=True)]
-    times = [_from_local(seconds[key]) if key in seconds else 0 for key in keys]
-    return ViewRows(np.array(times, dtype=np.int64), np.column_stack(values))
-
-
-@lru_cache(maxsize=_CACHED)
-def _from_local(second: int) -> int:
-    """Return microseconds of what Feast's store writes: UTC, taken for local time, in whole seconds."""
-    return microseconds(datetime.fromtimestamp(second).replace(tzinfo=UTC))  # noqa: DTZ006 - as it is written
-
-
 def _sqlite_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead, ...]) -> Source:  # noqa: ANN401 - as above
-    return SqliteSource(config, online_store, tuple(_sqlite_view(config, read) for read in views))
+    from driver_ranking.feature_store.sqlite_source import open_sqlite_source
 
-
-def _sqlite_view(config: "RepoConfig", read: ViewRead) -> _SqliteView:
-    from feast.infra.online_stores.helpers import compute_table_id
-
-    table = compute_table_id(config.project, read.view, config.registry.enable_online_feature_view_versioning)
-    quoted = table.replace('"', '""')
-    return _SqliteView(read, f'"{quoted}"', _key_bytes(read), _widths(read))
+    return open_sqlite_source(config, online_store, views)
 
 
 # By where the store's read is defined: subclasses that keep it are read directly, those with their own are left alone.

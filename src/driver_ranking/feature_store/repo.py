@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError, MissingFeatureError
+from driver_ranking.feature_store.repo_values import require_plain_values
+from driver_ranking.redaction import without_secrets
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "feature_store.yaml"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))|_variable:\s*(\w+)")  # put into the text, or named by a setting of ours
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class FeatureRepo:
             message = f"There is no feature repo at {self.path}: {self.config_file.name} is missing."
             raise FeatureStoreError(message)
         _require_variables(self.config_file)
+        require_plain_values(self.config_file)
         from feast import FeatureStore
 
         with explained(f"The configuration {self.config_file} can't be used"):
@@ -202,7 +205,7 @@ def _import_feast() -> None:
 def _require_variables(config_file: Path) -> None:
     """Refuse a configuration with an environment variable that is not set: Feast would take its name for its value."""
     lines = config_file.read_text(encoding="utf-8").splitlines()
-    named = [a or b for line in lines for a, b in _VARIABLE.findall(line) if not line.lstrip().startswith("#")]
+    named = [a or b or c for line in lines for a, b, c in _VARIABLE.findall(line) if not line.lstrip().startswith("#")]
     missing = sorted({name for name in named if name not in os.environ})
     if missing:
         message = f"{config_file} needs the environment variables {', '.join(missing)}: set them, if only to nothing."
@@ -241,9 +244,10 @@ def explained(what: str) -> Iterator[None]:
     """Turn whatever Feast, a store or the repo's own files raise, or a quiet exit, into an error that says where."""
     try:
         yield
-    except (Exception, SystemExit) as error:
-        message = f"{what}: {str(error) or type(error).__name__}"
-        raise FeatureStoreError(message) from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised anew; a cause that quotes a secret stays out
+        said = str(error) or type(error).__name__
+        message = f"{what}: {without_secrets(said)}"
+        raise FeatureStoreError(message) from (error if without_secrets(said) == said else None)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
 
+import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from driver_ranking.serving.threads import DaemonThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
+
 KEY = "driver_id"
 
 
@@ -33,6 +36,7 @@ class ScoredDrivers:
         now: When they were read, in microseconds since the epoch, UTC.
         read_seconds: How long the online read took.
         predict_seconds: How long the model took.
+        unreadable: bool ``[n]``, see ``OnlineFeatures``.
     """
 
     rows: ScoredRows
@@ -41,11 +45,13 @@ class ScoredDrivers:
     now: int
     read_seconds: float
     predict_seconds: float
+    unreadable: NDArray[np.bool_] | None = None
 
     def of(self, indices: NDArray[np.intp]) -> "ScoredDrivers":
         """Return some of the drivers."""
         rows = ScoredRows(self.rows.score[indices], self.rows.scored[indices])
-        return ScoredDrivers(rows, self.oldest[indices], self.model, self.now, self.read_seconds, self.predict_seconds)
+        unreadable = None if self.unreadable is None else self.unreadable[indices]
+        return replace(self, rows=rows, oldest=self.oldest[indices], unreadable=unreadable)
 
     @property
     def age_seconds(self) -> float | None:
@@ -92,7 +98,12 @@ class Champion:
         was_read()
         read = time.perf_counter()
         rows = await self.predictor.predicted_rows(features.matrix)
-        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
+        predicted = time.perf_counter() - read
+        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, predicted, features.unreadable)
+
+    async def looked(self, look: "Callable[[], T]") -> T:
+        """Return what a look at the store gives, in the thread that reads it."""
+        return await asyncio.get_running_loop().run_in_executor(self.reads, look)
 
     def close(self) -> None:
         """Let go of what it reads with, once what is on its way has ended. The threads end when it has gone."""

@@ -14,6 +14,7 @@ from mlserver_mlflow import MLflowRuntime
 from driver_ranking.errors import DriverRankingError, NotReadyError, UnloadedError
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
+from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.plain import plain_answer, plain_error
@@ -122,6 +123,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             answer = await service.rank(ranking.driver_id, 1, request_id)
         except DriverRankingError as error:
             count_failure(error)
+            log_failure(error)
             return plain_error(error, request_id)
         return plain_answer(int(answer.ranking.driver_id[0]), request_id)
 
@@ -144,6 +146,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 def protocol_error(error: DriverRankingError) -> MLServerError:
     """Return what MLServer answers a client with."""
     count_failure(error)
+    log_failure(error)
     # the protocol has no status for a model that is known and unloaded: as to MLServer, it is not there
     status = HTTPStatus.NOT_FOUND if isinstance(error, UnloadedError) else error.status
     return MLServerError(error.public_message, status)

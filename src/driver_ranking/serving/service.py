@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import DriverRankingError, NoRankableDriverError
+from driver_ranking.errors import NoRankableDriverError
+from driver_ranking.feature_store.online import OnlineReader
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import Ranking, rank, require_finite
 from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredDrivers
 from driver_ranking.serving.coalescing import Coalescer, Score
-from driver_ranking.serving.loading import NO_MODEL, ChampionKeeper
+from driver_ranking.serving.fault_log import faults
+from driver_ranking.serving.loading import ChampionKeeper
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
+from driver_ranking.serving.store_watch import StoreWatch, log_unreadable
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
 _LISTED = 10  # how many drivers a message names
-_PROBE = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,7 @@ class RankingService:
         """
         self.settings = settings
         self._champions = ChampionKeeper(loader, settings, self._probe)
-        self._problem = NO_MODEL
-        self._store_answers = False
+        self._watch = StoreWatch(self._lacking)
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
         self._coalescer = Coalescer(
@@ -66,12 +67,12 @@ class RankingService:
     @property
     def ready(self) -> bool:
         """Return whether requests can be answered: there is a model, it answers, and its features can be read."""
-        return self._store_answers and self._champions.problem is None
+        return self._watch.answers and self._champions.problem is None
 
     @property
     def problem(self) -> str | None:
         """Return why it is not ready, fit for a client; None where it is."""
-        return None if self.ready else self._champions.problem or self._problem
+        return None if self.ready else self._champions.problem or self._watch.problem
 
     @property
     def unloaded(self) -> bool:
@@ -127,6 +128,7 @@ class RankingService:
 
         Raises:
             NotReadyError: No model is loaded.
+            FeaturesLostError: The online store has no features at all.
             NoRankableDriverError: None of the drivers has all features.
             NonFiniteScoreError: The model gave a score that is not a finite number.
             StoreUnavailableError: The online store can't be read, or not in time.
@@ -138,6 +140,8 @@ class RankingService:
         ranking = rank(driver_id, scored.rows, top_k=top_k)
         self._observe(driver_id, ranking, scored)
         if not ranking.driver_id.size:
+            if self._champions.champion is not None:
+                await self._watch.require_features(self._champions.champion.reader)
             raise _none_left(ranking.excluded_driver_id)
         if self.settings.log_requests:
             logger.info(
@@ -159,6 +163,8 @@ class RankingService:
             scored = await champion.score(driver_id, was_read)
             self._metrics.online_read.observe(scored.read_seconds)
             self._metrics.predict.observe(scored.predict_seconds)
+            if scored.unreadable is not None:
+                log_unreadable(driver_id[scored.unreadable])
             return scored
 
         return score
@@ -166,6 +172,8 @@ class RankingService:
     def _observe(self, driver_id: NDArray[np.int64], ranking: Ranking, scored: ScoredDrivers) -> None:
         self._metrics.drivers_requested.inc(len(driver_id))
         self._metrics.drivers_excluded.inc(len(ranking.excluded_driver_id))
+        if scored.unreadable is not None:
+            self._metrics.drivers_unreadable.inc(len(set(driver_id[scored.unreadable].tolist())))
         age = scored.age_seconds
         if age is not None:
             self._metrics.feature_age.observe(age)
@@ -177,23 +185,18 @@ class RankingService:
         while True:
             await asyncio.sleep(self.settings.readiness_interval)
             await self._probe()
+            faults().settle()
 
     async def _probe(self) -> None:
-        """Read one driver's features, as a request does, and remember whether that works."""
-        if self._champions.champion is None:
+        """Look whether the store answers and has features, and remember it."""
+        champion = self._champions.champion
+        if champion is None:
             return
-        before = self._store_answers
-        try:
-            await self._coalescer.submit(_PROBE, must_run=True)
-        except DriverRankingError as error:
-            self._store_answers, self._problem = False, error.public_message
-            if before:
-                logger.warning("Not ready: %s", error)
-        else:
-            self._store_answers = True
-            if not before:
-                logger.info("Ready.")
+        await self._watch.look(champion.reader)
         self._metrics.ready.set(float(self.ready))
+
+    async def _lacking(self, reader: OnlineReader) -> tuple[str, ...]:
+        return await self._coalescer.exclusively(lambda: self._champions.require().looked(reader.lacking))
 
 
 def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:
