@@ -57,7 +57,7 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 
 test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
 	$(BIN)/pytest -m 'not slow' --cov --cov-report=
-	$(BIN)/coverage report --include='*/ranking.py,*/model.py,*/feature_store/*' --omit='$(ON_SPARK)' --fail-under=100
+	$(BIN)/coverage report --include='*/ranking.py,*/model*.py,*/feature_store/*' --omit='$(ON_SPARK)' --fail-under=100
 
 test-slow: $(STAMP) $(CLIENTS_STAMP) $(AIRFLOW_STAMP) ## run the slow tests; what runs on Spark alone must be covered completely
 	$(BIN)/pytest -m slow --cov --cov-report=

@@ -12,14 +12,20 @@
         UnservableFeatureError          500  a feature of the model can't be read online
         OnDemandFeatureError            500  an on-demand feature view can't be computed for some drivers
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
+        RequestFeaturesError            500  the service wants features that only a request could bring
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
         ModelSignatureError             500  the model has no usable signature
+        ModelInputError                 500  a feature's value can't be given to the model as its signature's type
+        ModelAnswerError                500  the model answers with something else than one number a row
+        ModelTrialError                 500  the model fails on its input example, or on any row
+        ModelTimeoutError               503  the model does not answer in time
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
       SparkError                        500  Spark can't be started, or failed
       NotReadyError                     503  no model is loaded yet
+        UnloadedError                   503  the model was taken out of service (404 by the protocol)
       OverloadedError                   503  more requests wait than the service keeps
 
 Each message says what is wrong, where, and what to do. It is written for whoever reads a log or an answer: it names
@@ -122,6 +128,12 @@ class MissingFeatureError(FeatureStoreError):
     summary = None
 
 
+class RequestFeaturesError(FeatureStoreError):
+    """The feature service has features that only a request could bring, and requests bring none."""
+
+    summary = None
+
+
 class ModelError(DriverRankingError):
     """The model or the model registry can't be used."""
 
@@ -139,6 +151,43 @@ class ModelNotFoundError(ModelError):
 class ModelSignatureError(ModelError):
     """The model has no signature, or one that names no columns."""
 
+    summary = None
+
+
+class ModelInputError(ModelError):
+    """A value of a feature can't be given to the model exactly, in the type that its signature names."""
+
+    summary = None
+
+
+class ModelAnswerError(ModelError):
+    """The model answers with something else than one number a row."""
+
+    summary = None
+
+
+class ModelTrialError(ModelError):
+    """The model fails on rows that it has to be able to score.
+
+    Attributes:
+        reason: How, fit for a client.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the whole message for the log and the reason for the client."""
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def public_message(self) -> str:
+        """Return the reason."""
+        return self.reason
+
+
+class ModelTimeoutError(ModelError):
+    """The model does not answer, or is not loaded, in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     summary = None
 
 
@@ -179,6 +228,10 @@ class NotReadyError(DriverRankingError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     summary = None
+
+
+class UnloadedError(NotReadyError):
+    """The model was taken out of service. To the protocol, which names it, it is a model that is not there."""
 
 
 class OverloadedError(DriverRankingError):

@@ -1,4 +1,4 @@
-"""The MLflow side: an alias or a version becomes a model with its signature, once, and predicts on columns.
+"""The MLflow side: an alias or a version becomes a model with its signature, once.
 
 A registered version says itself what it needs: its signature names the features and their order, its tag
 ``feature_service`` the Feast feature service that offers them.
@@ -10,18 +10,29 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
 from driver_ranking.atomic_file import replacing
-from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError
+from driver_ranking.errors import ModelError, ModelNotFoundError
+from driver_ranking.model_logging import TrainedModel, log_estimator
+from driver_ranking.model_prediction import Predictor, load_predictor
+from driver_ranking.model_version import RegisteredModel, signature_columns
+
+__all__ = [
+    "FEATURE_SERVICE_TAG",
+    "VALIDATION_TAG",
+    "ModelRegistry",
+    "Predictor",
+    "RegisteredModel",
+    "RegistryLocation",
+    "TrainedModel",
+    "load_predictor",
+    "write_record",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +45,6 @@ FEATURE_SERVICE_TAG = "feature_service"
 VALIDATION_TAG = "validation"
 
 _UNKNOWN = re.compile(r"alias .* not found|must be an integer", re.IGNORECASE)
-_NUMERIC_TYPES = {"double", "float", "long", "integer", "boolean"}
 
 
 @dataclass(frozen=True)
@@ -62,91 +72,6 @@ class RegistryLocation:
     def uri(self) -> str:
         """Return the tracking URI in use."""
         return self.tracking_uri or f"sqlite:///{self.database}"
-
-
-@dataclass(frozen=True)
-class RegisteredModel:
-    """One version of the registered model, resolved.
-
-    Attributes:
-        name: Name of the registered model.
-        version: The version, a decimal number as text.
-        run_id: The run that made it; None if it was registered without one.
-        source_uri: Where the registry says its files come from.
-        feature_service: The Feast feature service that its tag names.
-        feature_names: The signature's columns, in order.
-        local_path: Folder with its files on this machine. If they had to be fetched, it goes when this object goes.
-    """
-
-    name: str
-    version: str
-    run_id: str | None
-    source_uri: str
-    feature_service: str
-    feature_names: tuple[str, ...]
-    local_path: str
-
-    @property
-    def label(self) -> str:
-        """Return how messages name it."""
-        return f"model {self.name!r} version {self.version}"
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A loaded model.
-
-    Attributes:
-        model: What it was loaded from.
-    """
-
-    model: RegisteredModel
-    _function: Callable[[NDArray[np.float64]], object]
-
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the scores, float64 ``[n]``, of float64 ``[n, k]`` with columns in the signature's order.
-
-        Raises:
-            ModelError: The model fails, or its answer is not one number a row.
-        """
-        try:
-            score = np.asarray(self._function(features), dtype=np.float64)
-        except Exception as error:
-            message = f"The {self.model.label} failed on {len(features)} rows: {error}"
-            raise ModelError(message) from error
-        if score.shape not in {(len(features),), (len(features), 1)}:
-            message = (
-                f"The {self.model.label} answered {len(features)} rows with the shape {score.shape}, not one each."
-            )
-            raise ModelError(message)
-        return score.reshape(len(features))
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A fitted model with what its evaluation gave, ready to be logged.
-
-    Attributes:
-        estimator: The fitted scikit-learn estimator; takes float64 ``[n, k]``.
-        feature_names: The columns it was fitted on, in order.
-        feature_service: The Feast feature service they come from.
-        example: Some feature rows, float64 ``[n, k]``.
-        params: What MLflow shows as the run's parameters.
-        metrics: What MLflow shows as the run's metrics.
-        artifacts: Texts that MLflow shows with the run, plots as HTML for example, by file name.
-        problems: Why it must not be registered; empty when it passed validation.
-        trusted_types: Types in the estimator that skops would not load from a stranger, by their full names.
-    """
-
-    estimator: Any
-    feature_names: tuple[str, ...]
-    feature_service: str
-    example: NDArray[np.float64]
-    params: Mapping[str, object]
-    metrics: Mapping[str, float]
-    artifacts: Mapping[str, str]
-    problems: tuple[str, ...]
-    trusted_types: tuple[str, ...] = ()
 
 
 class ModelRegistry:
@@ -188,14 +113,16 @@ class ModelRegistry:
             )
             raise ModelError(message)
         with self._fetched(found) as (local_path, fetched):
+            columns = signature_columns(local_path, f"Version {found.version} of model {found.name!r}")
             model = RegisteredModel(
                 name=found.name,
                 version=str(found.version),
                 run_id=found.run_id or None,
                 source_uri=str(found.source),
                 feature_service=service,
-                feature_names=_signature_columns(local_path, f"Version {found.version} of model {found.name!r}"),
+                feature_names=tuple(columns),
                 local_path=local_path,
+                feature_types=tuple(columns.values()),
             )
             if fetched:
                 weakref.finalize(model, _remove, fetched)
@@ -239,7 +166,7 @@ class ModelRegistry:
             for name, text in trained.artifacts.items():
                 mlflow.log_text(text, name)
             try:
-                return _log_estimator(trained)
+                return log_estimator(trained)
             except MlflowException as error:
                 trust = " A type that you trust can be named in the parameter `training.trusted_types`."
                 hint = trust if "untrusted types" in str(error) else ""
@@ -338,19 +265,6 @@ def _remove(folder: str | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_predictor(model: RegisteredModel, folder: str) -> Predictor:
-    """Load a resolved model from its files or a copy of them.
-
-    Raises:
-        ModelError: They can't be loaded.
-    """
-    try:
-        return Predictor(model, _prediction_function(replace(model, local_path=folder)))
-    except Exception as error:
-        message = f"The {model.label} can't be loaded: {error}"
-        raise ModelError(message) from error
-
-
 @contextmanager
 def _environment_kept(variable: str) -> "Iterator[None]":
     """Keep a variable as it was: MLflow exports what it is told, and another project would take it for the user's."""
@@ -364,7 +278,7 @@ def _environment_kept(variable: str) -> "Iterator[None]":
 
 def write_record(model: RegisteredModel, path: Path) -> None:
     """Write which version is registered as JSON, for people and other tasks; the file is replaced at once."""
-    record = {key: value for key, value in asdict(model).items() if key != "local_path"}
+    record = {key: value for key, value in asdict(model).items() if key not in {"local_path", "feature_types"}}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -374,63 +288,3 @@ def _means_unknown(error: "MlflowException") -> bool:
     if error.error_code == "RESOURCE_DOES_NOT_EXIST":
         return True
     return error.error_code == "INVALID_PARAMETER_VALUE" and bool(_UNKNOWN.search(error.message))
-
-
-def _signature_columns(local_path: str, label: str) -> tuple[str, ...]:
-    from mlflow.models import Model
-
-    signature = Model.load(local_path).signature
-    inputs = signature.inputs if signature else None
-    advice = "Log it with `signature=mlflow.models.infer_signature(...)` of a DataFrame of doubles."
-    if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
-        message = f"{label} has no signature that names its columns. {advice}"
-        raise ModelSignatureError(message)
-    odd = [f"{column.name} ({column.type.name})" for column in inputs if column.type.name not in _NUMERIC_TYPES]
-    if odd:
-        message = f"{label} has a signature with columns that are not numbers: {', '.join(odd)}. {advice}"
-        raise ModelSignatureError(message)
-    return tuple(inputs.input_names())
-
-
-def _prediction_function(model: RegisteredModel) -> Callable[[NDArray[np.float64]], object]:
-    """Return how the model predicts: on arrays where it can, which is several times faster than on a DataFrame."""
-    import mlflow.sklearn
-    from mlflow.models import Model
-
-    if "sklearn" in Model.load(model.local_path).flavors:
-        estimator = mlflow.sklearn.load_model(model.local_path)
-        if not hasattr(estimator, "feature_names_in_"):
-            predict: Callable[[NDArray[np.float64]], object] = estimator.predict
-            return predict
-        return _on_frames(estimator.predict, model.feature_names)
-    return _on_frames(mlflow.pyfunc.load_model(model.local_path).predict, model.feature_names)
-
-
-def _on_frames(predict: Callable[[Any], object], names: tuple[str, ...]) -> Callable[[NDArray[np.float64]], object]:
-    import pandas as pd
-
-    return lambda features: predict(pd.DataFrame(features, columns=list(names), copy=False))
-
-
-def _log_estimator(trained: TrainedModel) -> str:
-    import warnings
-
-    import mlflow.sklearn
-    import pandas as pd
-    import sklearn
-    from mlflow.models import infer_signature
-
-    example = pd.DataFrame(trained.example, columns=list(trained.feature_names))
-    signature = infer_signature(example, trained.estimator.predict(trained.example))
-    with warnings.catch_warnings():
-        # the estimator is fitted on arrays, MLflow tries the example on a DataFrame: the names are not news
-        warnings.filterwarnings("ignore", message="X has feature names", category=UserWarning)
-        info = mlflow.sklearn.log_model(
-            trained.estimator,
-            name="model",
-            signature=signature,
-            input_example=example,
-            skops_trusted_types=list(trained.trusted_types),
-            pip_requirements=[f"mlflow=={mlflow.__version__}", f"scikit-learn=={sklearn.__version__}"],
-        )
-    return str(info.model_uri)

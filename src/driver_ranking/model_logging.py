@@ -1,0 +1,145 @@
+"""A trained model as an MLflow model: its signature, its example, what it needs installed, and whom it trusts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.errors import ModelError
+from driver_ranking.model_flavors import gives_labels
+from driver_ranking.model_scores import Answers, scores_of
+
+# libraries whose estimators may be inside a pipeline of scikit-learn's; XGBoost has a distribution for the CPU alone
+_DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
+    "sklearn": ("scikit-learn",),
+    "xgboost": ("xgboost", "xgboost-cpu"),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+}
+_TRUSTED = "sklearn."
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fitted model with what its evaluation gave, ready to be logged.
+
+    Attributes:
+        estimator: The fitted scikit-learn estimator; takes float64 ``[n, k]``.
+        feature_names: The columns it was fitted on, in order.
+        feature_service: The Feast feature service they come from.
+        example: Some feature rows, float64 ``[n, k]``.
+        params: What MLflow shows as the run's parameters.
+        metrics: What MLflow shows as the run's metrics.
+        artifacts: Texts that MLflow shows with the run, plots as HTML for example, by file name.
+        problems: Why it must not be registered; empty when it passed validation.
+        trusted_types: Types in the estimator that skops would not load from a stranger, by their full names; those
+            that scikit-learn defines need not be named.
+    """
+
+    estimator: Any
+    feature_names: tuple[str, ...]
+    feature_service: str
+    example: NDArray[np.float64]
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    artifacts: Mapping[str, str]
+    problems: tuple[str, ...]
+    trusted_types: tuple[str, ...] = ()
+
+
+def score_function(estimator: Any) -> str:  # noqa: ANN401 - any scikit-learn estimator
+    """Return which of an estimator's functions gives scores: a classifier's probabilities, else its predictions.
+
+    Raises:
+        ModelError: It gives labels only.
+    """
+    if not gives_labels(estimator):
+        return "predict"
+    for name in ("predict_proba", "decision_function"):
+        if hasattr(estimator, name):
+            return name
+    message = f"The estimator {type(estimator).__name__} gives labels, not scores: take one with `predict_proba`."
+    raise ModelError(message)
+
+
+def estimator_scores(estimator: Any, features: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - as above
+    """Return the scores of float64 ``[n, k]``, float64 ``[n]``, as the registered model will give them.
+
+    Raises:
+        ModelError: It does not give one number a row.
+    """
+    name = score_function(estimator)
+    answers = Answers.PROBABILITIES if name == "predict_proba" else Answers.NUMBERS
+    try:
+        return scores_of(getattr(estimator, name)(features), len(features), answers)
+    except ModelError as error:
+        message = f"The estimator {error}"
+        raise ModelError(message) from error
+
+
+def untrusted_types(estimator: object, trusted_types: Iterable[str]) -> list[str]:
+    """Return which types in a fitted estimator neither scikit-learn defines nor anybody trusts by name."""
+    return sorted(set(_types_to_trust(estimator)) - set(trusted_types) - set(_defined_by_sklearn(estimator)))
+
+
+def log_estimator(trained: TrainedModel) -> str:
+    """Log a trained model in the run that is active, and return its URI."""
+    import warnings
+
+    import mlflow.sklearn
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    example = pd.DataFrame(trained.example, columns=list(trained.feature_names))
+    name = score_function(trained.estimator)
+    with warnings.catch_warnings():
+        # the estimator is fitted on arrays, MLflow tries the example on a DataFrame: the names are not news
+        warnings.filterwarnings("ignore", message="X has feature names", category=UserWarning)
+        info = mlflow.sklearn.log_model(
+            trained.estimator,
+            name="model",
+            signature=infer_signature(example, getattr(trained.estimator, name)(trained.example)),
+            input_example=example,
+            pyfunc_predict_fn=name,
+            skops_trusted_types=[*trained.trusted_types, *_defined_by_sklearn(trained.estimator)],
+            pip_requirements=pip_requirements(trained.estimator),
+        )
+    return str(info.model_uri)
+
+
+def pip_requirements(estimator: object) -> list[str]:
+    """Return what has to be installed to load an estimator: MLflow and the libraries of what is inside."""
+    import mlflow
+
+    inside = {type(one).__module__.partition(".")[0] for one in _parts(estimator)} | {"sklearn"}
+    named = [_pinned(_DISTRIBUTIONS[module]) for module in sorted(inside & set(_DISTRIBUTIONS))]
+    return [f"mlflow=={mlflow.__version__}", *named]
+
+
+def _pinned(distributions: tuple[str, ...]) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in distributions:
+        try:
+            return f"{name}=={version(name)}"
+        except PackageNotFoundError:
+            continue
+    return distributions[0]
+
+
+def _parts(estimator: object) -> list[object]:
+    """Return an estimator and the estimators among its parameters."""
+    parameters = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return [estimator, *(value for value in parameters.values() if hasattr(value, "get_params"))]
+
+
+def _types_to_trust(estimator: object) -> list[str]:
+    import skops.io
+
+    return list(skops.io.get_untrusted_types(data=skops.io.dumps(estimator)))
+
+
+def _defined_by_sklearn(estimator: object) -> list[str]:
+    return [name for name in _types_to_trust(estimator) if name.startswith(_TRUSTED)]
