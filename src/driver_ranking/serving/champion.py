@@ -1,9 +1,8 @@
 """A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
 
-import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from driver_ranking.serving.threads import DaemonThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-T = TypeVar("T")
 
 KEY = "driver_id"
 
@@ -100,10 +98,6 @@ class Champion:
         rows = await self.predictor.predicted_rows(features.matrix)
         predicted = time.perf_counter() - read
         return ScoredDrivers(rows, features.oldest, self.model, now, read - start, predicted, features.unreadable)
-
-    async def looked(self, look: "Callable[[], T]") -> T:
-        """Return what a look at the store gives, in the thread that reads it."""
-        return await asyncio.get_running_loop().run_in_executor(self.reads, look)
 
     def close(self) -> None:
         """Let go of what it reads with, once what is on its way has ended. The threads end when it has gone."""

@@ -16,12 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import (
-    DriverRankingError,
-    ModelTimeoutError,
-    OverloadedError,
-    StoreUnavailableError,
-)
+from driver_ranking.errors import DriverRankingError, ModelTimeoutError, OverloadedError, StoreUnavailableError
 from driver_ranking.serving.champion import ScoredDrivers
 
 T = TypeVar("T")
@@ -212,7 +207,7 @@ class Coalescer:
         return StoreUnavailableError(f"The online store did not answer within {self._time_limit:g} s.")
 
 
-def _instead(work: Callable[[], Awaitable[Any]]) -> Score:
+def _instead(work: Callable[[], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Return what does some work in the place of scoring."""
     return lambda *_: work()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,9 +24,8 @@ from mlserver.utils import generate_uuid
 from prometheus_client import Counter, Summary
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
-
-logger = logging.getLogger("mlserver.driver_ranking")
 
 FAILED = "The server failed. Its log says why."
 
@@ -40,9 +38,10 @@ def answered() -> Iterator[None]:
     except MLServerError:
         raise
     except DriverRankingError as error:
+        log_failure(error)
         raise MLServerError(error.public_message, error.status) from error
     except Exception as error:
-        logger.exception("A request failed.")
+        log_failure(error)
         raise MLServerError(FAILED, HTTPStatus.INTERNAL_SERVER_ERROR) from error
 
 

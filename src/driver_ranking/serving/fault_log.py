@@ -7,9 +7,11 @@ kind of fault has one line when it begins, then at most one a second, ever more 
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from driver_ranking.errors import DriverRankingError
 from driver_ranking.redaction import without_secrets
@@ -124,7 +126,9 @@ def faults() -> FaultLog:
 def log_failure(error: BaseException) -> None:
     """Write down why a request is answered with a 5xx; what is the caller's own fault is not written down."""
     if not isinstance(error, DriverRankingError):
-        faults().occurred("Requests fail", f"{type(error).__name__}: {error}")
+        place = traceback.extract_tb(error.__traceback__)[-1:]
+        at = "".join(f" (in {Path(one.filename).name}, line {one.lineno})" for one in place)
+        faults().occurred("Requests fail", f"{type(error).__name__}: {error}{at}")
     elif error.status >= 500:  # noqa: PLR2004 - where the server's own errors begin
         faults().occurred(f"Requests are answered {error.status.value}", str(error))
 

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import NoRankableDriverError
-from driver_ranking.feature_store.online import OnlineReader
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import Ranking, rank, require_finite
 from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredDrivers
 from driver_ranking.serving.coalescing import Coalescer, Score
 from driver_ranking.serving.fault_log import faults
-from driver_ranking.serving.loading import ChampionKeeper
+from driver_ranking.serving.loading import NO_MODEL, ChampionKeeper
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.store_watch import StoreWatch, log_unreadable
@@ -72,7 +71,7 @@ class RankingService:
     @property
     def problem(self) -> str | None:
         """Return why it is not ready, fit for a client; None where it is."""
-        return None if self.ready else self._champions.problem or self._watch.problem
+        return None if self.ready else self._champions.problem or self._watch.problem or NO_MODEL
 
     @property
     def unloaded(self) -> bool:
@@ -141,7 +140,7 @@ class RankingService:
         self._observe(driver_id, ranking, scored)
         if not ranking.driver_id.size:
             if self._champions.champion is not None:
-                await self._watch.require_features(self._champions.champion.reader)
+                await self._watch.require_features(self._champions.champion)
             raise _none_left(ranking.excluded_driver_id)
         if self.settings.log_requests:
             logger.info(
@@ -189,14 +188,14 @@ class RankingService:
 
     async def _probe(self) -> None:
         """Look whether the store answers and has features, and remember it."""
-        champion = self._champions.champion
-        if champion is None:
+        if self._champions.champion is None:
             return
-        await self._watch.look(champion.reader)
+        await self._watch.look(self._champions.champion)
         self._metrics.ready.set(float(self.ready))
 
-    async def _lacking(self, reader: OnlineReader) -> tuple[str, ...]:
-        return await self._coalescer.exclusively(lambda: self._champions.require().looked(reader.lacking))
+    async def _lacking(self, champion: Champion) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        return await self._coalescer.exclusively(lambda: loop.run_in_executor(champion.reads, champion.reader.lacking))
 
 
 def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:

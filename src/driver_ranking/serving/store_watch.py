@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, FeaturesLostError, StoreUnavailableError
-from driver_ranking.feature_store.online import OnlineReader
 from driver_ranking.ranking import UNREADABLE
+from driver_ranking.serving.champion import Champion
 from driver_ranking.serving.fault_log import faults
 
 logger = logging.getLogger("mlserver.driver_ranking")
@@ -20,7 +20,7 @@ _RECENT = 0.1  # seconds that what was seen counts for requests whose drivers al
 
 _LISTED = 10  # how many drivers a line names
 
-Look = Callable[[OnlineReader], Awaitable[tuple[str, ...]]]
+Look = Callable[[Champion], Awaitable[tuple[str, ...]]]
 
 
 class StoreWatch:
@@ -35,7 +35,7 @@ class StoreWatch:
         """See nothing yet.
 
         Args:
-            look: Names the feature views that a reader's store lacks, see ``OnlineReader.lacking``; while nothing
+            look: Names the feature views that a champion's store lacks, see ``OnlineReader.lacking``; while nothing
                 else is read.
         """
         self._look = look
@@ -44,9 +44,9 @@ class StoreWatch:
         self.answers = False
         self.problem: str | None = None
 
-    async def look(self, reader: OnlineReader) -> None:
+    async def look(self, champion: Champion) -> None:
         """Look at the store now."""
-        error = await self._seen(reader)
+        error = await self._seen(champion)
         before, self.answers = self.answers, error is None
         self.problem = error.public_message if error else None
         if error is not None:
@@ -56,7 +56,7 @@ class StoreWatch:
         if not before:
             logger.info("Ready.")
 
-    async def require_features(self, reader: OnlineReader) -> None:
+    async def require_features(self, champion: Champion) -> None:
         """Say so if the store has no features at all, rather than none of a request's drivers.
 
         Many requests share one look.
@@ -68,7 +68,7 @@ class StoreWatch:
         if self._looking is None and loop.time() - self._seen_at < _RECENT:
             return
         if self._looking is None:
-            self._looking = loop.create_task(self._seen(reader))
+            self._looking = loop.create_task(self._seen(champion))
         looking = self._looking
         error = await asyncio.shield(looking)
         if self._looking is looking:
@@ -76,10 +76,10 @@ class StoreWatch:
         if isinstance(error, FeaturesLostError):
             raise FeaturesLostError(str(error))
 
-    async def _seen(self, reader: OnlineReader) -> DriverRankingError | None:
+    async def _seen(self, champion: Champion) -> DriverRankingError | None:
         """Return what is wrong with the store."""
         try:
-            lacking = await self._look(reader)
+            lacking = await self._look(champion)
         except DriverRankingError as error:
             return error
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
