@@ -16,6 +16,7 @@
         ModelInputError                 500  a feature's value can't be given to the model as its signature's type
         ModelAnswerError                500  the model answers with something else than one number a row
         ModelTrialError                 500  the model fails on its input example, or on any row
+        ModelValidationError            500  a trained model did not pass its validation; it is not registered
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
       SparkError                        500  Spark can't be started, or failed
@@ -148,6 +149,16 @@ class ModelTrialError(ModelError):
     def public_message(self) -> str:
         """Return the reason."""
         return self.reason
+
+
+class ModelValidationError(ModelError):
+    """A trained model did not pass its validation, so it is not registered.
+
+    Attributes:
+        exit_code: What `kedro run` ends with, so that a scheduler can tell it from a fault.
+    """
+
+    exit_code = 3
 
 
 class NonFiniteScoreError(ModelError):

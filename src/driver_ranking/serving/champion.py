@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelError
 from driver_ranking.feature_store.online import OnlineReader, open_reader
-from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service
+from driver_ranking.feature_store.repo import FeatureRepo, find_service
 from driver_ranking.model import ModelRegistry, Predictor, RegisteredModel, RegistryLocation
+from driver_ranking.model_features import features_of
 from driver_ranking.ranking import ScoredRows, predicted_rows
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class ChampionLoader:
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
-        features = features_for(find_service(store, model.feature_service), model.feature_names)
+        features = features_of(model, find_service(store, model.feature_service))
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
         predictor = registry.load(model)
         _warm_up(predictor)
