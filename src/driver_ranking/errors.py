@@ -9,6 +9,7 @@
       FeatureStoreError                 500  the feature repo or a store is at fault
         StoreUnavailableError           503  the online store does not answer, or not in time
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
+        RequestFeaturesError            500  the service wants features that only a request could bring
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
@@ -17,10 +18,12 @@
         ModelAnswerError                500  the model answers with something else than one number a row
         ModelTrialError                 500  the model fails on its input example, or on any row
         ModelValidationError            500  a trained model did not pass its validation; it is not registered
+        ModelTimeoutError               503  the model does not answer in time
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
       SparkError                        500  Spark can't be started, or failed
       NotReadyError                     503  no model is loaded yet
+        UnloadedError                   503  the model was taken out of service (404 by the protocol)
       OverloadedError                   503  more requests wait than the service keeps
 
 Each message says what is wrong, where, and what to do. It is written for whoever reads a log or an answer: it names
@@ -102,6 +105,12 @@ class MissingFeatureError(FeatureStoreError):
     summary = None
 
 
+class RequestFeaturesError(FeatureStoreError):
+    """The feature service has features that only a request could bring, and requests bring none."""
+
+    summary = None
+
+
 class ModelError(DriverRankingError):
     """The model or the model registry can't be used."""
 
@@ -137,10 +146,10 @@ class ModelTrialError(ModelError):
     """The model fails on rows that it has to be able to score.
 
     Attributes:
-        reason: How, fit for a client.
+        reason: How, fit for a client; None where there is none.
     """
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str | None = None) -> None:
         """Keep the whole message for the log and the reason for the client."""
         super().__init__(message)
         self.reason = reason
@@ -148,7 +157,7 @@ class ModelTrialError(ModelError):
     @property
     def public_message(self) -> str:
         """Return the reason."""
-        return self.reason
+        return self.reason or super().public_message
 
 
 class ModelValidationError(ModelError):
@@ -159,6 +168,13 @@ class ModelValidationError(ModelError):
     """
 
     exit_code = 3
+
+
+class ModelTimeoutError(ModelError):
+    """The model does not answer, or is not loaded, in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    summary = None
 
 
 class NonFiniteScoreError(ModelError):
@@ -198,6 +214,10 @@ class NotReadyError(DriverRankingError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     summary = None
+
+
+class UnloadedError(NotReadyError):
+    """The model was taken out of service. To the protocol, which names it, it is a model that is not there."""
 
 
 class OverloadedError(DriverRankingError):

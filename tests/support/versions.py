@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import mlflow
 import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
 from sklearn.linear_model import LinearRegression
 
 from driver_ranking.model import FEATURE_SERVICE_TAG, ModelRegistry, RegistryLocation, TrainedModel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from support.servers import Serving
@@ -53,6 +54,27 @@ class Versions:
         mlflow.set_experiment(NAME)
         with mlflow.start_run():
             info = mlflow.sklearn.log_model(_conv_rate_plus(0)[0], name="model", pip_requirements=["scikit-learn"])
+        return str(info.model_uri)
+
+    def log_nasty(self, habit: str, *, at_load: str = "well", switch: Path | None = None) -> str:
+        """Log a model of a user's own code that has a habit of ``support.nasty_model``, and return its URI.
+
+        Args:
+            habit: What it does when it predicts.
+            at_load: What it does when it is loaded.
+            switch: A file: once it is there, it names the habit.
+        """
+        self._connect()
+        mlflow.set_experiment(NAME)
+        columns = Schema([ColSpec(DataType.double, name) for name in FEATURES])
+        with mlflow.start_run():
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("nasty_model.py")),
+                model_config={"habit": habit, "at_load": at_load, "switch": str(switch or self.project / "no-switch")},
+                signature=ModelSignature(inputs=columns),
+                pip_requirements=["mlflow"],
+            )
         return str(info.model_uri)
 
     def register(self, uri: str, service: str = SERVICE) -> str:

@@ -34,10 +34,11 @@ class Scorer:
         self.goes_on.set()
         self.started = asyncio.Event()
 
-    async def __call__(self, driver_id: NDArray[np.int64]) -> ScoredDrivers:
+    async def __call__(self, driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
         self.batches.append(driver_id.tolist())
         self.started.set()
         await self.goes_on.wait()
+        was_read()
         if POISON in driver_id:
             message = "poisoned"
             raise ModelError(message)

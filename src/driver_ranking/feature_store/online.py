@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
+from driver_ranking.feature_store.online_sample import NONE, Sampler
 from driver_ranking.feature_store.online_sources import (
     RedisSource,
     Source,
@@ -85,6 +86,21 @@ class OnlineReader(Protocol):
         """
         ...
 
+    def sample(self, count: int) -> NDArray[np.int64]:
+        """Find drivers that the store has rows of, with a bounded look at it, however many rows it has.
+
+        Args:
+            count: How many at most.
+
+        Returns:
+            int64 ``[m]``, distinct, those with rows in most of the views first; empty if there are none, or the store
+            is of a kind of which it can't be told.
+
+        Raises:
+            StoreUnavailableError: The store can't be read.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of what only `read_async` uses, once a read that is on its way has ended. It can still be read."""
         ...
@@ -115,7 +131,8 @@ def open_reader(
     if any(isinstance(view, OnDemandFeatureView) for view, _, _ in sources):
         return _OnDemandReader(store, online_store, features, wanted, key)
     views = tuple(_view_read(view, names, columns, key) for view, names, columns in sources)
-    return _ViewReader(store, online_store, views, open_source(store.config, online_store, views), len(wanted))
+    source = open_source(store.config, online_store, views)
+    return _ViewReader(store, online_store, views, source, Sampler(source), len(wanted))
 
 
 def _sources(
@@ -173,6 +190,7 @@ class _ViewReader:
     online_store: "OnlineStore"
     views: tuple[ViewRead, ...]
     source: Source
+    sampler: Sampler
     width: int
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
@@ -196,6 +214,11 @@ class _ViewReader:
         features = self.read(driver_id, now)
         source.link.connect()
         return features
+
+    def sample(self, count: int) -> NDArray[np.int64]:
+        with _unavailable(self.online_store):
+            _follow_file(self.online_store, self.store.config)
+            return self.sampler.sample(count)
 
     def close(self) -> None:
         if isinstance(self.source, RedisSource):
@@ -256,6 +279,11 @@ class _OnDemandReader:
 
     async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
         return await asyncio.get_running_loop().run_in_executor(thread, self.read, driver_id, now)
+
+    def sample(self, count: int) -> NDArray[np.int64]:
+        """Find none: to be done."""
+        del count
+        return NONE
 
     def close(self) -> None:
         """Nothing is held."""

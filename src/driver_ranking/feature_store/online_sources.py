@@ -70,6 +70,11 @@ class ViewRows:
 class Source(Protocol):
     """Reads some feature views of a store."""
 
+    @property
+    def views(self) -> Sequence[object]:
+        """Return the views, in the order of what is read."""
+        ...
+
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Return the rows of int64 ``[n]`` drivers, view by view; ids must be ones that the views' keys can have."""
         ...
@@ -248,6 +253,7 @@ def _key_bytes(read: ViewRead) -> KeyBytes:
 @dataclass(frozen=True)
 class _RedisView:
     read: ViewRead
+    key: KeyBytes
     commands: KeyBytes
     widths: tuple[FixedWidth | None, ...]
 
@@ -317,7 +323,8 @@ def _redis_view(config: "RepoConfig", read: ViewRead) -> _RedisView:
     length = len(key.before) + np.dtype(key.dtype).itemsize + len(suffix)
     before = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n%b" % (2 + len(fields), length, key.before)
     after = suffix + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-    return _RedisView(read, KeyBytes(before, after, key.dtype), _widths(read))
+    named = KeyBytes(key.before, suffix, key.dtype)
+    return _RedisView(read, named, KeyBytes(before, after, key.dtype), _widths(read))
 
 
 # --- SQLite -----------------------------------------------------------------------------------------------------------

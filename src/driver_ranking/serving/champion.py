@@ -1,28 +1,26 @@
 """A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
 
-import asyncio
-import contextlib
 import time
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import ModelError
 from driver_ranking.feature_store.online import OnlineReader, open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, find_service
-from driver_ranking.model import ModelRegistry, Predictor, RegisteredModel, RegistryLocation
+from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
 from driver_ranking.model_features import features_of
-from driver_ranking.ranking import ScoredRows, predicted_rows
+from driver_ranking.model_trial import try_on_example
+from driver_ranking.ranking import ScoredRows
+from driver_ranking.serving.predicting import PacedPredictor
+from driver_ranking.serving.request_features import require_no_request_features
+from driver_ranking.serving.threads import DaemonThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = "driver_id"
-
-_QUICK = 0.002  # seconds that a prediction may hold up the event loop: less than decoding a large request takes
 
 
 @dataclass(frozen=True)
@@ -59,63 +57,47 @@ class ScoredDrivers:
 
 @dataclass(frozen=True)
 class Champion:
-    """A loaded model and the reader of its features. Scores one batch at a time."""
+    """A loaded model and the reader of its features. Scores one batch at a time.
 
-    predictor: "PacedPredictor"
+    Attributes:
+        predictor: The model.
+        reader: The reader.
+        clock: Gives the time, in microseconds since the epoch, UTC.
+        reads: The thread that reads; its own, so that no other model's features wait for it.
+    """
+
+    predictor: PacedPredictor
     reader: OnlineReader
     clock: "Callable[[], int]"
+    reads: DaemonThread
 
     @property
     def model(self) -> RegisteredModel:
         """Return which model it is."""
         return self.predictor.model
 
-    async def score(self, driver_id: NDArray[np.int64], thread: Executor) -> ScoredDrivers:
+    async def score(self, driver_id: NDArray[np.int64], was_read: "Callable[[], None]") -> ScoredDrivers:
         """Read the features of int64 ``[n]`` drivers, as of now, and score those that have them all.
 
         Args:
             driver_id: The drivers.
-            thread: Does what would hold up the event loop.
+            was_read: Called once the store has answered: what follows has a time limit of its own.
 
         Raises:
             StoreUnavailableError: The online store can't be read.
+            ModelTimeoutError: The model has not answered in time.
             ModelError: The model fails.
         """
         now, start = self.clock(), time.perf_counter()
-        features = await self.reader.read_async(driver_id, now, thread)
+        features = await self.reader.read_async(driver_id, now, self.reads)
+        was_read()
         read = time.perf_counter()
-        rows = await self.predictor.predicted_rows(features.matrix, thread)
+        rows = await self.predictor.predicted_rows(features.matrix)
         return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
 
-
-class PacedPredictor:
-    """Predicts in the event loop as long as the model is quick, else in a thread.
-
-    Handing a batch to a thread and back takes several times what a linear model takes to score it.
-    """
-
-    def __init__(self, predictor: Predictor) -> None:
-        """Take a model that nothing is known about.
-
-        Args:
-            predictor: The model.
-        """
-        self.model = predictor.model
-        self.predict = predictor.predict
-        self._is_quick = False
-
-    async def predicted_rows(self, features: NDArray[np.float64], thread: Executor) -> ScoredRows:
-        """Score like ``ranking.predicted_rows``."""
-        if self._is_quick:
-            return self._timed(features)
-        return await asyncio.get_running_loop().run_in_executor(thread, self._timed, features)
-
-    def _timed(self, features: NDArray[np.float64]) -> ScoredRows:
-        start = time.perf_counter()
-        try:
-            return predicted_rows(features, self.predict)
-        finally:
-            self._is_quick = time.perf_counter() - start <= _QUICK
+    def close(self) -> None:
+        """Let go of what it reads with, once what is on its way has ended. The threads end when it has gone."""
+        self.reader.close()
 
 
 def microseconds_now() -> int:
@@ -132,6 +114,7 @@ class ChampionLoader:
         version: A version to use instead of the alias.
         repo: The feature repo.
         timeout: How long the online store may take to answer, in seconds.
+        predict_timeout: How long a prediction may take, in seconds.
         clock: Gives the time, in microseconds since the epoch, UTC.
     """
 
@@ -139,23 +122,26 @@ class ChampionLoader:
     version: str | None
     repo: FeatureRepo
     timeout: float
+    predict_timeout: float = 2.0
     clock: "Callable[[], int]" = microseconds_now
 
     def load(self) -> Champion:
-        """Load the version that is named now.
+        """Load the version that is named now, and try it on its input example.
 
         Raises:
-            ModelError: There is no such model, or it can't be loaded.
+            ModelError: There is no such model, it can't be loaded, or it fails.
             FeatureStoreError: The repo lacks the model's service or a feature of it, or it can't be read online.
         """
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
         features = features_of(model, find_service(store, model.feature_service))
+        require_no_request_features(store, features, model)
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
         predictor = registry.load(model)
-        _warm_up(predictor)
-        return Champion(PacedPredictor(predictor), reader, self.clock)
+        try_on_example(predictor)
+        paced = PacedPredictor(predictor, self.predict_timeout)
+        return Champion(paced, reader, self.clock, DaemonThread("online-read"))
 
     def named_version(self) -> str:
         """Return the version that is named now, without loading it.
@@ -164,9 +150,3 @@ class ChampionLoader:
             ModelError: The registry can't be read, or names none.
         """
         return ModelRegistry(self.location, self.version).named_version()
-
-
-def _warm_up(predictor: Predictor) -> None:
-    """Let the model do once what is done only the first time; what it makes of these values is no matter."""
-    with contextlib.suppress(ModelError):
-        predictor.predict(np.zeros((1, len(predictor.model.feature_names))))

@@ -7,6 +7,7 @@ is still so.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,10 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import DriverRankingError, ModelError, OverloadedError, StoreUnavailableError
+from driver_ranking.errors import (
+    DriverRankingError,
+    ModelError,
+    ModelTimeoutError,
+    OverloadedError,
+    StoreUnavailableError,
+)
 from driver_ranking.serving.champion import ScoredDrivers
 
-Score = Callable[[NDArray[np.int64]], Awaitable[ScoredDrivers]]
+Score = Callable[[NDArray[np.int64], Callable[[], None]], Awaitable[ScoredDrivers]]
 
 _BATCH_DRIVERS = 4_000  # a batch takes no more requests past this: sharing saves little then, and memory grows
 _QUIET_TURNS = 10  # of the event loop, microseconds each: as measured, 3 split gRPC's batches, 30 gain nothing
@@ -38,8 +45,8 @@ class Coalescer:
         """Start nothing yet.
 
         Args:
-            score: Gives, at the start of each batch, what scores it.
-            time_limit: How long a batch may take, in seconds.
+            score: Gives, at the start of each batch, what scores it; that says when the store has answered.
+            time_limit: How long the store may take to answer, in seconds. The model has a limit of its own.
             max_waiting: How many requests may wait.
         """
         self._score = score
@@ -47,6 +54,7 @@ class Coalescer:
         self._max_waiting = max_waiting
         self._waiting: deque[_Waiting] = deque()
         self._alone: deque[_Waiting] = deque()  # their batch failed; each is tried by itself
+        self._over_time = 0  # how many of them the model did not answer in time
         self._busy = False
         self._late = False
         self._lonely = 0  # how many batches in a row were of one request
@@ -63,6 +71,7 @@ class Coalescer:
         Raises:
             OverloadedError: Too many requests wait.
             StoreUnavailableError: The store can't be read, or not in time.
+            ModelTimeoutError: The model does not answer in time.
             ModelError: The model fails.
         """
         if self._late:
@@ -116,9 +125,13 @@ class Coalescer:
             driver_id, places = batch[0].driver_id, None
         else:
             driver_id, places = np.unique(np.concatenate([one.driver_id for one in batch]), return_inverse=True)
-        job = asyncio.ensure_future(score(driver_id))
         timer = asyncio.get_running_loop().call_later(self._time_limit, self._give_up, batch)
+        job = asyncio.ensure_future(score(driver_id, functools.partial(self._was_read, timer)))
         job.add_done_callback(lambda done: self._finish(batch, places, timer, done))
+
+    def _was_read(self, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._late = False
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -146,11 +159,20 @@ class Coalescer:
         error = done.exception()
         if isinstance(error, ModelError) and len(batch) > 1:
             self._alone.extend(batch)  # one request's drivers must not fail the others
+            self._over_time = 0
         elif error is not None:
             _fail(batch, error)
+            self._count_over_time(error)
         else:
             _share(batch, places, done.result())
         self._start()
+
+    def _count_over_time(self, error: BaseException) -> None:
+        """Try no more requests of a batch by themselves once two have taken too long: it is not one that does it."""
+        self._over_time += isinstance(error, ModelTimeoutError)
+        if self._over_time > 1:
+            _fail([*self._alone], error)
+            self._alone.clear()
 
     def _give_up(self, batch: list[_Waiting]) -> None:
         """Fail what waits: the read is stuck in the store. Until it is back, all others fail at once."""

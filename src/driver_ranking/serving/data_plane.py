@@ -1,8 +1,9 @@
 """MLServer's data plane and repository handlers, by the registry's versions and with errors written for clients."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -11,19 +12,27 @@ from mlserver.errors import MLServerError, ModelNotFound
 from mlserver.handlers import DataPlane, ModelRepositoryHandlers
 from mlserver.model import MLModel
 from mlserver.registry import MultiModelRegistry
+from mlserver.repository import ModelRepository
 from mlserver.settings import ModelSettings, Settings
-from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, RepositoryIndexResponseItem
+from mlserver.types import (
+    InferenceRequest,
+    InferenceResponse,
+    MetadataModelResponse,
+    RepositoryIndexResponseItem,
+    State,
+)
 from mlserver.utils import generate_uuid
 from prometheus_client import Counter, Summary
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.serving.loading import NO_MODEL
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
 FAILED = "The server failed. Its log says why."
 
 
-@contextmanager
+@contextlib.contextmanager
 def answered() -> Iterator[None]:
     """Let no error pass that has a text not written for clients."""
     try:
@@ -67,7 +76,7 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
         """Return why it is not ready, where that is known."""
         models = await self._model_registry.get_models()
         problems = [getattr(model, "problem", None) for model in models]
-        return next(filter(None, problems), None)
+        return next(filter(None, problems), None if problems else NO_MODEL)
 
     async def find_model(self, name: str, version: str | None = None) -> MLModel:
         """Return a model, by its own name and the version that it serves.
@@ -87,7 +96,10 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
     async def model_metadata(self, name: str, version: str | None = None) -> MetadataModelResponse:
         """Return what a model takes and gives."""
         with answered():
-            return await (await self.find_model(name, version)).metadata()
+            model = await self.find_model(name, version)
+            if getattr(model, "unloaded", False):
+                raise MLServerError(model.problem or FAILED, HTTPStatus.NOT_FOUND)
+            return await model.metadata()
 
     async def infer(self, payload: InferenceRequest, name: str, version: str | None = None) -> InferenceResponse:
         """Answer a request. Answers are not cached: features change."""
@@ -113,24 +125,42 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
 class RankingRepositoryHandlers(ModelRepositoryHandlers):  # type: ignore[misc]
     """Loads within the runtime that is there, so that nothing is taken away before the new version is known to work."""
 
+    def __init__(self, repository: ModelRepository, model_registry: MultiModelRegistry) -> None:
+        """Load nothing yet."""
+        super().__init__(repository, model_registry)
+        self._registering = asyncio.Lock()
+
     async def load(self, name: str) -> bool:
         """Load a model, anew if it is loaded."""
         with answered():
             settings = (await self._repository.find(name))[0]
-            try:
-                model = await self._model_registry.get_model(name)
-            except ModelNotFound:
-                model = await self._model_registry.load(settings)
-                if not model.ready:
-                    raise MLServerError(model.problem or FAILED, HTTPStatus.CONFLICT) from None
-                return True
-            await model.reload(settings)
+            async with self._registering:
+                model = await self._registered(settings)
+            if model is not None:
+                await model.reload(settings)
             return True
 
+    async def _registered(self, settings: ModelSettings) -> MLModel | None:
+        """Return the model with which the server knows this name; None if it is loaded here, for the first time."""
+        try:
+            return await self._model_registry.get_model(settings.name)
+        except ModelNotFound:
+            model = await self._model_registry.load(settings)
+            if not model.ready:
+                raise MLServerError(model.problem or FAILED, HTTPStatus.CONFLICT) from None
+            return None
+
     async def unload(self, name: str) -> bool:
-        """Take a model out of service."""
+        """Take a model out of service. It stays registered, with its routes, so that they say why nothing is there."""
         with answered():
-            return bool(await super().unload(name))
+            await (await self._model_registry.get_model(name)).take_out()
+            return True
+
+    async def _get_state(self, model_settings: ModelSettings) -> State:
+        with contextlib.suppress(ModelNotFound):
+            if getattr(await self._model_registry.get_model(model_settings.name), "unloaded", False):
+                return State.UNAVAILABLE
+        return await super()._get_state(model_settings)
 
     async def _to_item(self, model_settings: ModelSettings) -> RepositoryIndexResponseItem:
         item = await super()._to_item(model_settings)

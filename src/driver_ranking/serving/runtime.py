@@ -1,6 +1,7 @@
 """The MLServer runtime: decodes, calls the ranking service, encodes. The name that model-settings.json gives."""
 
 import os
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import Request, Response
@@ -10,14 +11,16 @@ from mlserver.settings import ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, MetadataTensor, Parameters
 from mlserver_mlflow import MLflowRuntime
 
-from driver_ranking.errors import DriverRankingError, NotReadyError
+from driver_ranking.errors import DriverRankingError, NotReadyError, UnloadedError
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
+from driver_ranking.serving.loading import NO_MODEL
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.plain import plain_answer, plain_error
 from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
-from driver_ranking.serving.service import NO_MODEL, RankingService
+from driver_ranking.serving.service import RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
+from driver_ranking.serving.workable import require_workable_model
 
 
 class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
@@ -73,6 +76,21 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             raise protocol_error(error) from error
         self.ready = True
 
+    @property
+    def unloaded(self) -> bool:
+        """Return whether the model was taken out of service, and is to be loaded before it serves again."""
+        return self._service is not None and self._service.unloaded
+
+    async def take_out(self) -> None:
+        """Take the model out of service, and keep all else: what is asked of it is answered with the reason."""
+        await self._serving().unload()
+        self.ready = False
+
+    def stop(self) -> None:
+        """Give up what is being loaded: the process is about to end."""
+        if self._service:
+            self._service.stop()
+
     async def unload(self) -> bool:
         """Stop serving."""
         if self._service:
@@ -126,7 +144,9 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 def protocol_error(error: DriverRankingError) -> MLServerError:
     """Return what MLServer answers a client with."""
     count_failure(error)
-    return MLServerError(error.public_message, error.status)
+    # the protocol has no status for a model that is known and unloaded: as to MLServer, it is not there
+    status = HTTPStatus.NOT_FOUND if isinstance(error, UnloadedError) else error.status
+    return MLServerError(error.public_message, status)
 
 
 def count_failure(error: DriverRankingError) -> None:
@@ -135,9 +155,11 @@ def count_failure(error: DriverRankingError) -> None:
 
 
 def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:
+    require_workable_model(settings)
     folder = Path(settings._source or ".").absolute().parent  # noqa: SLF001 - where MLServer keeps the file's path
     parameters = settings.parameters
     ours = runtime_settings(parameters.extra if parameters else None, folder)
     uri = (parameters and parameters.uri) or "models:/driver_ranking@champion"
     location, version = registry_location(uri, ours.registry_path, os.environ.get("MLFLOW_TRACKING_URI"))
-    return ours, ChampionLoader(location, version, FeatureRepo(ours.feature_repo), ours.online_read_timeout)
+    repo = FeatureRepo(ours.feature_repo)
+    return ours, ChampionLoader(location, version, repo, ours.online_read_timeout, ours.predict_timeout)

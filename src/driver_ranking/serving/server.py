@@ -17,6 +17,7 @@ before they are used. What they mend, as of MLServer 1.7.1:
 import contextlib
 import functools
 import importlib
+import logging
 import socket
 import sys
 from collections.abc import Iterator
@@ -31,12 +32,18 @@ import uvicorn
 from mlserver.server import MLServer
 from mlserver.settings import ModelSettings, Settings
 
+from driver_ranking.errors import SettingError
 from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
+from driver_ranking.serving.ending import end_of_process, end_of_process_within
 from driver_ranking.serving.grpc import RankingServicer
 from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
 from driver_ranking.serving.settings import ServerSettings
+from driver_ranking.serving.workable import require_workable
+
+logger = logging.getLogger("mlserver.driver_ranking")
 
 _GIVEN_AS_ARGUMENTS = {"model_repository_root", "model_repository_implementation"}
+_STOPS_WITHIN = 25.0  # seconds, less than Kubernetes waits
 
 
 def extend_mlserver(settings: ServerSettings) -> None:
@@ -52,6 +59,10 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
     mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
     mlserver.grpc.server.InferenceServicer = RankingServicer
+
+
+def _nothing() -> None:
+    """Stand in for what models of other classes don't have."""
 
 
 class DeafServer(uvicorn.Server):
@@ -79,6 +90,11 @@ class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
         for name in environment.model_fields_set - _GIVEN_AS_ARGUMENTS:
             setattr(settings, name, getattr(environment, name))
         self._failed = False
+        try:
+            require_workable(settings)
+        except SettingError as error:
+            logger.error("The server can't start: %s", error)  # noqa: TRY400 - the message says all
+            sys.exit(1)
         super().__init__(settings)
 
     async def start(self, models_settings: list[ModelSettings]) -> None:
@@ -88,10 +104,14 @@ class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
             SystemExit: It stopped because the model's settings can't be used; MLServer would exit as if all were well.
         """
         await super().start(models_settings)
+        end_of_process(failed=self._failed)
         if self._failed:
             sys.exit(1)
 
     async def stop(self, sig: int | None = None) -> None:
         """Stop; without a signal it is MLServer itself that gives up."""
         self._failed = sig is None
+        end_of_process_within(_STOPS_WITHIN, failed=self._failed)
+        for model in await self._model_registry.get_models():
+            getattr(model, "stop", _nothing)()
         await super().stop(sig)

@@ -1,29 +1,24 @@
 """The online service, without a server around it: ranks drivers with the champion, swaps it, and knows its health."""
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import logging
 import time
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import DriverRankingError, ModelRefusedError, NoRankableDriverError, NotReadyError
+from driver_ranking.errors import DriverRankingError, NoRankableDriverError
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import Ranking, rank, require_finite
 from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredDrivers
 from driver_ranking.serving.coalescing import Coalescer, Score
+from driver_ranking.serving.loading import NO_MODEL, ChampionKeeper
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
 
 logger = logging.getLogger("mlserver.driver_ranking")
-
-NO_MODEL = "No model is loaded yet."
 
 _LISTED = 10  # how many drivers a message names
 _PROBE = np.zeros(1, dtype=np.int64)
@@ -53,14 +48,11 @@ class RankingService:
             settings: The settings.
         """
         self.settings = settings
-        self._loader = loader
-        self._champion: Champion | None = None
-        self._loading = asyncio.Lock()
+        self._champions = ChampionKeeper(loader, settings, self._probe)
         self._problem = NO_MODEL
         self._store_answers = False
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online-read")
         self._coalescer = Coalescer(
             self._scoring, time_limit=settings.online_read_timeout, max_waiting=settings.max_waiting_requests
         )
@@ -68,35 +60,45 @@ class RankingService:
     @property
     def model(self) -> RegisteredModel | None:
         """Return the model that is served; None before there is one."""
-        return self._champion.model if self._champion else None
+        champion = self._champions.champion
+        return champion.model if champion else None
 
     @property
     def ready(self) -> bool:
-        """Return whether requests can be answered: there is a model, and its features can be read."""
-        return self._champion is not None and self._store_answers
+        """Return whether requests can be answered: there is a model, it answers, and its features can be read."""
+        return self._store_answers and self._champions.problem is None
 
     @property
     def problem(self) -> str | None:
         """Return why it is not ready, fit for a client; None where it is."""
-        return None if self.ready else self._problem
+        return None if self.ready else self._champions.problem or self._problem
+
+    @property
+    def unloaded(self) -> bool:
+        """Return whether the model was taken out of service."""
+        return self._champions.unloaded
 
     async def start(self) -> bool:
         """Load the champion and return whether that worked; where it did not, go on trying, and say why in the log."""
-        await self._try_to_load()
+        await self._champions.try_to_load()
         self._run(self._keep_probing())
-        self._run(self._keep_loading())
-        return self._champion is not None
+        self._run(self._champions.keep_loading())
+        return self._champions.champion is not None
 
     async def close(self) -> None:
         """Stop looking after the store and the alias; let go of both once what was asked is answered."""
+        self.stop()
+        self._metrics.ready.set(0)
+        await self._coalescer.idle()
+        if self._champions.champion is not None:
+            self._champions.champion.close()
+
+    def stop(self) -> None:
+        """Begin nothing that requests don't ask for, and give up what is being loaded: the process is about to end."""
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
-        self._metrics.ready.set(0)
-        await self._coalescer.idle()
-        self._thread.shutdown(wait=False)
-        if self._champion is not None:
-            self._champion.reader.close()
+        self._champions.stop()
 
     async def reload(self, loader: ChampionLoader | None = None) -> RegisteredModel:
         """Load the version that the alias names now, and swap it in; requests on their way end with the one before.
@@ -105,32 +107,15 @@ class RankingService:
             loader: What loads from now on, if it is another one.
 
         Raises:
-            DriverRankingError: There is no model yet and none can be loaded.
-            ModelRefusedError: The new version can't be served; the one before goes on.
+            ModelRefusedError: The version can't be served; the one before goes on, if there is one.
+            DriverRankingError: There is no model yet and none can be found.
         """
-        async with self._loading:
-            try:
-                champion = await asyncio.to_thread((loader or self._loader).load)
-            except DriverRankingError as error:
-                raise self._refused(error) from error
-            before = self._champion
-            self._champion, self._loader = champion, loader or self._loader
-        if before is None:
-            _settle_memory()
-        else:
-            before.reader.close()
-        self._metrics.model_version.set(float(champion.model.version))
-        logger.info("Serving the %s with feature service %r.", champion.model.label, champion.model.feature_service)
-        await self._probe()
-        return champion.model
+        return await self._champions.load(loader)
 
-    def _refused(self, error: DriverRankingError) -> DriverRankingError:
-        if self._champion is None:
-            return error
-        kept = f"The {self._champion.model.label} goes on serving."
-        message = f"The new version is refused: {error} {kept}"
-        logger.warning(message)
-        return ModelRefusedError(message, f"The new version is refused: {error.public_message} {kept}")
+    async def unload(self) -> None:
+        """Take the model out of service; `reload` brings it back."""
+        await self._champions.unload()
+        self._metrics.ready.set(0)
 
     async def rank(self, driver_id: NDArray[np.int64], top_k: int, request_id: str | None = None) -> Ranked:
         """Rank the drivers of a request.
@@ -167,13 +152,11 @@ class RankingService:
 
     def _scoring(self) -> Score:
         """Return what scores a batch: the champion at its start."""
-        if self._champion is None:
-            raise NotReadyError(self._problem)
-        return self._timed(self._champion)
+        return self._timed(self._champions.require())
 
     def _timed(self, champion: Champion) -> Score:
-        async def score(driver_id: NDArray[np.int64]) -> ScoredDrivers:
-            scored = await champion.score(driver_id, self._thread)
+        async def score(driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
+            scored = await champion.score(driver_id, was_read)
             self._metrics.online_read.observe(scored.read_seconds)
             self._metrics.predict.observe(scored.predict_seconds)
             return scored
@@ -197,7 +180,7 @@ class RankingService:
 
     async def _probe(self) -> None:
         """Read one driver's features, as a request does, and remember whether that works."""
-        if self._champion is None:
+        if self._champions.champion is None:
             return
         before = self._store_answers
         try:
@@ -211,50 +194,6 @@ class RankingService:
             if not before:
                 logger.info("Ready.")
         self._metrics.ready.set(float(self.ready))
-
-    async def _keep_loading(self) -> None:
-        """While there is no model, look for one; later follow the alias, if that is asked for."""
-        refused: str | None = None
-        while True:
-            if self._champion is None:
-                await asyncio.sleep(self.settings.load_retry_interval)
-                await self._try_to_load()
-            elif self.settings.watch_alias_interval:
-                await asyncio.sleep(self.settings.watch_alias_interval)
-                refused = await self._follow_alias(self._champion.model.version, refused)
-            else:
-                return
-
-    async def _try_to_load(self) -> None:
-        """Load the first model; say why that does not work, once for each reason."""
-        try:
-            await self.reload()
-        except DriverRankingError as error:
-            if self._problem != error.public_message:
-                logger.error("Not ready: %s", error)  # noqa: TRY400 - the message is what helps, its cause is known
-            self._problem = error.public_message
-
-    async def _follow_alias(self, served: str, refused: str | None) -> str | None:
-        """Serve what the alias names, unless it was refused before; return the version that was refused last."""
-        named = refused
-        with contextlib.suppress(DriverRankingError):  # the version before serves on; refusals are logged where made
-            named = await asyncio.to_thread(self._loader.named_version)
-            if named not in {served, refused}:
-                await self.reload()
-        return None if self.model and self.model.version == named else named
-
-
-def _settle_memory() -> None:
-    """Take what the imports and the model have made out of garbage collection, which would go through all of it.
-
-    What they have left over is given back to the system.
-
-    Only with the first model: a full collection would itself hold up requests.
-    """
-    gc.collect()
-    gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:

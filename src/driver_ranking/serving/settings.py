@@ -16,7 +16,7 @@ _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<ver
 class _EnvironmentFirst(BaseSettings):
     """Settings of which the environment's are the last word, as with Kedro's and MLflow's."""
 
-    model_config = SettingsConfigDict(env_prefix="DRIVER_RANKING_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DRIVER_RANKING_", extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(
@@ -39,6 +39,8 @@ class RuntimeSettings(_EnvironmentFirst):
         registry_path: Folder of the local MLflow registry, used where MLFLOW_TRACKING_URI names none.
         max_driver_ids: How many ids a request may have.
         online_read_timeout: How long the read of the online store may take, in seconds.
+        predict_timeout: How long a prediction may take, in seconds.
+        load_timeout: How long loading a model may take, in seconds, with all that it imports and fetches.
         max_waiting_requests: How many requests may wait for a read; what comes on top is refused at once.
         readiness_interval: How often the online store is tried, in seconds.
         load_retry_interval: How often a model is looked for while there is none, in seconds.
@@ -51,6 +53,8 @@ class RuntimeSettings(_EnvironmentFirst):
     registry_path: Path = Path("data/06_models/mlflow")
     max_driver_ids: int = Field(default=10_000, ge=1)
     online_read_timeout: float = Field(default=1.0, gt=0)
+    predict_timeout: float = Field(default=2.0, gt=0)
+    load_timeout: float = Field(default=60.0, gt=0)
     max_waiting_requests: int = Field(default=1_000, ge=1)
     readiness_interval: float = Field(default=0.5, gt=0)
     load_retry_interval: float = Field(default=2.0, gt=0)
