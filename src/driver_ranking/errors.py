@@ -20,6 +20,7 @@
         ModelInputError                 500  a feature's value can't be given to the model as its signature's type
         ModelAnswerError                500  the model answers with something else than one number a row
         ModelTrialError                 500  the model fails on its input example, or on any row
+        ModelValidationError            500  a trained model did not pass its validation; it is not registered
         ModelTimeoutError               503  the model does not answer in time
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
@@ -170,10 +171,10 @@ class ModelTrialError(ModelError):
     """The model fails on rows that it has to be able to score.
 
     Attributes:
-        reason: How, fit for a client.
+        reason: How, fit for a client; None where there is none.
     """
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str | None = None) -> None:
         """Keep the whole message for the log and the reason for the client."""
         super().__init__(message)
         self.reason = reason
@@ -181,7 +182,17 @@ class ModelTrialError(ModelError):
     @property
     def public_message(self) -> str:
         """Return the reason."""
-        return self.reason
+        return self.reason or super().public_message
+
+
+class ModelValidationError(ModelError):
+    """A trained model did not pass its validation, so it is not registered.
+
+    Attributes:
+        exit_code: What `kedro run` ends with, so that a scheduler can tell it from a fault.
+    """
+
+    exit_code = 3
 
 
 class ModelTimeoutError(ModelError):

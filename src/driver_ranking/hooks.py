@@ -1,13 +1,16 @@
-"""What happens around every run: inputs are checked before the first node does any work."""
+"""What happens around every run: inputs are checked first, and a model that fails its validation ends it."""
 
 from typing import Any, Protocol, runtime_checkable
 
+from click import ClickException
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from driver_ranking.errors import ModelValidationError
+from driver_ranking.model import TrainedModel
 from driver_ranking.pipelines.batch.nodes import check_request
 from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST
 from driver_ranking.spark import configure
@@ -39,6 +42,25 @@ class ConfigureSpark:
         except MissingConfigException:
             return
         configure(settings)
+
+
+class FailedValidationError(ModelValidationError, ClickException):
+    """The error as Kedro's command line takes it: it is shown without a traceback, and has its own exit code."""
+
+
+class EndAfterFailedValidation:
+    """Ends a run whose trained model did not pass its validation, once it is logged, whatever runner the run has."""
+
+    @hook_impl
+    def after_dataset_saved(self, data: object) -> None:
+        """Refuse to go on without a new model.
+
+        Raises:
+            ModelValidationError: The model that was saved is not registered.
+        """
+        if isinstance(data, TrainedModel) and data.problems:
+            message = f"The model failed its validation and is not registered. {' '.join(data.problems)}"
+            raise FailedValidationError(message)
 
 
 class CheckInputs:

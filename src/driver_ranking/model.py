@@ -82,6 +82,7 @@ class ModelRegistry:
         self.location = location
         self.version = version
         self._resolved: dict[str, RegisteredModel] = {}
+        self._loaded: dict[str, Predictor] = {}
 
     def resolve(self, version: int | str | None = None) -> RegisteredModel:
         """Return a given version, else the one that this registry is pinned to, else the one that the alias names.
@@ -138,12 +139,14 @@ class ModelRegistry:
         return str(self._find(self.version).version)
 
     def load(self, model: RegisteredModel) -> Predictor:
-        """Load a resolved model.
+        """Load a resolved model, once.
 
         Raises:
-            ModelError: Its files can't be loaded.
+            ModelError: Its files can't be loaded, or it is known to give labels.
         """
-        return load_predictor(model, model.local_path)
+        if model.version not in self._loaded:
+            self._loaded[model.version] = load_predictor(model, model.local_path)
+        return self._loaded[model.version]
 
     def log(self, trained: TrainedModel) -> str:
         """Log a trained model as a run of the experiment and return the URI of the logged model.

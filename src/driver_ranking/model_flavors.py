@@ -81,8 +81,11 @@ def _of_sklearn(model: RegisteredModel, flavors: dict[str, Any]) -> Prediction:
     import mlflow.sklearn
 
     estimator = mlflow.sklearn.load_model(model.local_path)
-    name = str(flavors.get("python_function", {}).get("predict_fn", _PREDICT))
-    if name in _NO_SCORES or not hasattr(estimator, name):
+    if "python_function" not in flavors:  # MLflow leaves it out if there is no such function
+        message = f"names a function to predict with that its estimator does not have. {PROBABILITY_ADVICE}"
+        raise ModelAnswerError(message)
+    name = str(flavors["python_function"].get("predict_fn", _PREDICT))
+    if name in _NO_SCORES:
         message = f"names the function {name!r} to predict with, which gives no scores. {PROBABILITY_ADVICE}"
         raise ModelAnswerError(message)
     if name == _PREDICT and gives_labels(estimator):

@@ -74,10 +74,9 @@ def _unwrapped(answer: object, answers: Answers) -> tuple[object, Answers]:
     if isinstance(answer, Mapping):
         answer, answers = _output(answer, answers)
         _refuse_what_is_no_data(answer)
-    if isinstance(answer, np.ndarray) and answer.dtype == object:
-        answer = answer.tolist()
-    if isinstance(answer, list | tuple) and answer and isinstance(answer[0], Mapping):
-        return [_probability(one) for one in answer], Answers.NUMBERS
+    rows = answer.tolist() if isinstance(answer, np.ndarray) and answer.dtype == object else answer
+    if isinstance(rows, list | tuple) and rows and isinstance(rows[0], Mapping):
+        return [_probability(one) for one in rows], Answers.NUMBERS
     return answer, answers
 
 

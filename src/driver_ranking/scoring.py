@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driver_ranking.errors import ModelInputError
 from driver_ranking.model import RegisteredModel, load_predictor
+from driver_ranking.model_columns import EXACT_INTEGERS, require_exact
 from driver_ranking.ranking import ScoredRows, Status, predicted_rows, require_finite
 
 SCORE_FIELDS = (
@@ -48,8 +50,11 @@ class BatchScorer:
         predictor = load_predictor(self.model, folder)
 
         def score(batch: pa.RecordBatch) -> pa.RecordBatch:
-            rows = predicted_rows(feature_matrix(batch, self.model.feature_names), predictor.predict)
-            require_finite(rows, lambda row: _named(batch, row))
+            def name_of(row: int) -> str:
+                return _named(batch, row)
+
+            rows = predicted_rows(feature_matrix(batch, self.model, name_of), predictor.predict)
+            require_finite(rows, name_of)
             return with_scores(batch, rows, self.model.version)
 
         return score
@@ -89,13 +94,38 @@ class WrittenRows(Protocol):
         ...
 
 
-def feature_matrix(batch: pa.RecordBatch, names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return feature columns as float64 ``[n, k]``, NaN for null."""
-    matrix = np.empty((batch.num_rows, len(names)), dtype=np.float64)
-    for index, name in enumerate(names):
+def feature_matrix(batch: pa.RecordBatch, model: RegisteredModel, name_of: Callable[[int], str]) -> NDArray[np.float64]:
+    """Return the columns that a model takes as float64 ``[n, k]``, NaN for null.
+
+    Args:
+        batch: The rows.
+        model: The model.
+        name_of: How a message names the row of an index.
+
+    Raises:
+        ModelInputError: A value can't be given exactly, as a float64 or as the type that the model's signature names.
+    """
+    matrix = np.empty((batch.num_rows, len(model.feature_names)), dtype=np.float64)
+    for index, name in enumerate(model.feature_names):
         column = batch.column(name)
+        _require_exact_integers(column, name, name_of)
         matrix[:, index] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    require_exact(matrix, model, name_of)
     return matrix
+
+
+def _require_exact_integers(column: pa.Array, name: str, name_of: Callable[[int], str]) -> None:
+    if not (pa.types.is_int64(column.type) or pa.types.is_uint64(column.type)):
+        return
+    large = pc.or_(pc.greater(column, EXACT_INTEGERS), pc.less(column, -EXACT_INTEGERS))
+    rows = np.flatnonzero(pc.fill_null(large, False).to_numpy(zero_copy_only=False))  # noqa: FBT003 - the value for null
+    if rows.size:
+        row = int(rows[0])
+        message = (
+            f"The feature {name!r} of {name_of(row)} is {column[row].as_py()}: features reach models as doubles, which "
+            f"hold integers up to 2^53 exactly. Scale the feature, or leave it out of the model."
+        )
+        raise ModelInputError(message)
 
 
 def with_scores(batch: pa.RecordBatch, rows: ScoredRows, model_version: str) -> pa.RecordBatch:

@@ -1,16 +1,16 @@
 """Pipeline ``training``: fit, evaluate, validate, register."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
-from kedro.io import DatasetError
-from support.projects import digests, run_pipeline
+import yaml
+from support.projects import digests, kedro_command, run_pipeline
 
-from driver_ranking.errors import FeatureServiceNotFoundError, ModelError, RequestError
+from driver_ranking.errors import FeatureServiceNotFoundError, ModelError, ModelValidationError, RequestError
 from driver_ranking.model import ModelRegistry, RegistryLocation
 
 RECORD = "data/06_models/registered_model_version.json"
@@ -66,41 +66,76 @@ def test_training_again_makes_the_same_model_a_new_version(project: Path) -> Non
     ],
 )
 def test_a_model_that_fails_is_logged_and_keeps_the_champion(
-    project: Path, caplog: pytest.LogCaptureFixture, thresholds: dict[str, float], said: str
+    project: Path, thresholds: dict[str, float], said: str
 ) -> None:
     before = digests(project / "data/06_models")[Path(RECORD).name]
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(ModelValidationError, match=f"failed its validation and is not registered.*{said}"):
         run_pipeline(project, "training", {"training": {"thresholds": thresholds}})
     assert registry_of(project).resolve().version == "1"
     assert digests(project / "data/06_models")[Path(RECORD).name] == before
     assert latest_run(project).data.tags["validation"] == "failed"
-    (message,) = [record.getMessage() for record in caplog.records if "failed its validation" in record.getMessage()]
-    assert said in message
 
 
-def test_a_model_that_is_no_better_than_the_mean_fails(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_is_no_better_than_the_mean_fails(project: Path) -> None:
     constant = {"estimator": {"class": "sklearn.linear_model.ElasticNet", "arguments": {"alpha": 1000.0}}}
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(ModelValidationError, match="of predicting the mean"):
         run_pipeline(project, "training", {"training": {**constant, "thresholds": {"rmse": 1.0, "mae": 1.0}}})
     assert registry_of(project).resolve().version == "1"
-    assert any("of predicting the mean" in record.getMessage() for record in caplog.records)
 
 
-def test_the_estimator_is_a_parameter(project: Path) -> None:
-    parameters = project / "conf/base/parameters_training.yml"
-    text = parameters.read_text(encoding="utf-8")
-    text = text.replace("sklearn.linear_model.ElasticNet", "sklearn.ensemble.RandomForestRegressor")
-    text = text.replace("alpha: 0.001", "n_estimators: 5").replace("l1_ratio: 0.5", "max_depth: 4")
-    parameters.write_text(text, encoding="utf-8")
-    with pytest.raises(DatasetError, match=r"untrusted types.*`training\.trusted_types`"):
-        run_pipeline(project, "training")
+def test_a_validation_that_fails_ends_the_command_with_an_exit_code_of_its_own(project: Path) -> None:
+    use_estimator(project, "sklearn.linear_model.ElasticNet", {"alpha": 1000.0})
+    ended = kedro_command(project, "run", "--pipelines", "training", "--runner", "ThreadRunner")
+    assert ended.returncode == 3, ended.stderr
+    said = ended.stdout + ended.stderr
+    assert "Error: The model failed its validation and is not registered" in said
     assert registry_of(project).resolve().version == "1"
-    parameters.write_text(text.replace("types: []", "types: [sklearn.tree._tree.Tree]"), encoding="utf-8")
+
+
+def use_estimator(project: Path, name: str, arguments: dict[str, Any], **others: Any) -> None:
+    """Write the estimator into the parameters: what is given at a run's start is merged with the others' arguments."""
+    parameters = project / "conf/base/parameters_training.yml"
+    given = yaml.safe_load(parameters.read_text(encoding="utf-8"))
+    given["training"] |= {"estimator": {"class": name, "arguments": arguments}, **others}
+    parameters.write_text(yaml.safe_dump(given), encoding="utf-8")
+
+
+def test_the_estimator_is_a_parameter_and_a_forest_needs_no_more(project: Path) -> None:
+    use_estimator(project, "sklearn.ensemble.RandomForestRegressor", {"n_estimators": 5, "max_depth": 4})
     run_pipeline(project, "training")
     first = latest_run(project).data
     assert first.params["estimator"] == "sklearn.ensemble.RandomForestRegressor"
     run_pipeline(project, "training")
     assert latest_run(project).data.metrics == first.metrics, "the seed must reach the estimator"
+    run_pipeline(project, "batch")
+
+
+def test_a_classifier_ranks_by_the_probability_of_the_outcome(project: Path) -> None:
+    use_estimator(project, "sklearn.linear_model.LogisticRegression", {})
+    run_pipeline(project, "training")
+    metrics = latest_run(project).data.metrics
+    assert metrics["rmse"] < metrics["rmse_of_mean"], "labels of 0 and 1 would be worse than the mean"
+    registry = registry_of(project)
+    flavors = mlflow.models.Model.load(registry.resolve().local_path).flavors
+    assert flavors["python_function"]["predict_fn"] == "predict_proba"
+    run_pipeline(project, "batch")
+    batch = pd.read_parquet(project / "data/07_model_output/batch_output.parquet").dropna(subset="score")
+    features = batch[list(registry.resolve().feature_names)].to_numpy("float64")
+    assert batch["score"].between(0.01, 0.99).all()
+    assert registry.load(registry.resolve()).predict(features) == pytest.approx(batch["score"], rel=1e-12)
+
+
+def test_a_library_of_others_has_to_be_trusted_before_the_fit_and_is_named_as_needed(project: Path) -> None:
+    use_estimator(project, "xgboost.XGBClassifier", {"n_estimators": 5, "max_depth": 2})
+    with pytest.raises(ModelError, match=r"not trusted.*: xgboost\.core\.Booster, xgboost\.sklearn\.XGBClass"):
+        run_pipeline(project, "training")
+    assert registry_of(project).resolve().version == "1"
+    trusted = ["xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"]
+    use_estimator(project, "xgboost.XGBClassifier", {"n_estimators": 5, "max_depth": 2}, trusted_types=trusted)
+    run_pipeline(project, "training")
+    folder = Path(registry_of(project).resolve().local_path)
+    needed = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("==")[0] for line in needed] == ["mlflow", "scikit-learn", "xgboost-cpu"]
     run_pipeline(project, "batch")
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from driver_ranking import errors
-from driver_ranking.errors import DriverRankingError, ModelRefusedError
+from driver_ranking.errors import DriverRankingError, ModelRefusedError, ModelTrialError
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DriverRankingError)]
 
@@ -25,6 +25,11 @@ def test_a_message_from_elsewhere_stays_in_the_log(kind: type[DriverRankingError
     assert error.public_message == (kind.summary or "the message")
     if kind.status < 500:
         assert error.public_message == "the message"
+
+
+def test_a_failed_trial_has_a_reason_for_the_client() -> None:
+    error = ModelTrialError("why, in /a/file", "why")
+    assert (str(error), error.public_message) == ("why, in /a/file", "why")
 
 
 def test_a_refusal_has_a_reason_for_the_client() -> None:

@@ -14,6 +14,7 @@ import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMRegressor
 from mlflow.models import infer_signature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, Schema
@@ -177,6 +178,18 @@ def test_a_model_with_problems_is_logged_but_keeps_the_champion(
     run_id = mlflow.models.get_model_info(uri).run_id
     assert mlflow.MlflowClient().get_run(str(run_id)).data.tags[VALIDATION_TAG] == "failed"
     assert registry.resolve() == champion
+
+
+def test_a_model_with_types_that_nobody_trusts_can_not_be_logged(
+    registry: ModelRegistry, trained: TrainedModel
+) -> None:
+    estimator = LGBMRegressor(n_estimators=2, verbose=-1).fit(FEATURES, LABEL)
+    with pytest.raises(ModelError, match=r"can't be logged: .*untrusted types.*`training\.trusted_types`"):
+        registry.log(replace(trained, estimator=estimator))
+
+
+def test_a_model_is_loaded_once(registry: ModelRegistry, champion: RegisteredModel) -> None:
+    assert registry.load(champion) is registry.load(champion)
 
 
 def test_the_record_names_the_version(champion: RegisteredModel, tmp_path: Path) -> None:

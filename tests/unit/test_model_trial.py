@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from mlflow.models import Model
 
-from driver_ranking.errors import ModelAnswerError, ModelError, ModelTrialError
+from driver_ranking.errors import ModelAnswerError, ModelError, ModelInputError, ModelTrialError
+from driver_ranking.model_columns import as_frame
 from driver_ranking.model_flavors import Prediction
-from driver_ranking.model_prediction import Predictor
+from driver_ranking.model_prediction import Predictor, load_predictor
 from driver_ranking.model_scores import Answers
 from driver_ranking.model_trial import example_rows, try_on_example, try_on_rows
 from driver_ranking.model_version import RegisteredModel
@@ -180,3 +181,20 @@ def test_an_interrupt_that_the_model_raises_in_a_thread_ends_nothing() -> None:
 def test_an_answer_of_another_shape_says_what_to_log() -> None:
     with pytest.raises(ModelAnswerError, match="pyfunc_predict_fn='predict_proba'"):
         predictor(lambda rows: np.ones((len(rows), 3))).predict(np.ones((4, 2)))
+
+
+def test_a_value_that_can_not_be_given_is_no_fault_of_the_model() -> None:
+    frame = as_frame(predictor(len, types=("float", "float")).model)
+    with pytest.raises(ModelInputError, match="which can't hold"):
+        predictor(lambda rows: frame(rows)["conv_rate"]).predict(np.array([[0.1, 0.5]]))
+
+
+def test_a_model_that_is_interrupted_while_it_is_loaded_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = predictor(len).model
+    assert not predictor(len).fits_event_loop
+    monkeypatch.setattr("driver_ranking.model_prediction.load_prediction", raises(SystemExit(3)))
+    with pytest.raises(ModelError, match="The model 'drivers' version 7 can't be loaded: 3"):
+        load_predictor(model, "nowhere")
+    monkeypatch.setattr("driver_ranking.model_prediction.load_prediction", raises(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        load_predictor(model, "nowhere")

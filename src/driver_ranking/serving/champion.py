@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.feature_store.online import OnlineReader, open_reader
-from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service
+from driver_ranking.feature_store.repo import FeatureRepo, find_service
 from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
+from driver_ranking.model_features import features_of
 from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.predicting import PacedPredictor
@@ -139,7 +140,7 @@ class ChampionLoader:
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
-        features = features_for(find_service(store, model.feature_service), model.feature_names)
+        features = features_of(model, find_service(store, model.feature_service))
         require_no_request_features(store, features, model)
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
         predictor = registry.load(model)

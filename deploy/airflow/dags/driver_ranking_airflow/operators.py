@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from driver_ranking_airflow.settings import Image, Pod, Runner, SettingsError, VirtualEnvironment
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+_NOT_VALID = 3  # how `kedro run` ends if the trained model did not pass its validation
 # what belongs to the environment that Airflow runs in
 _NOT_PASSED_ON = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV")
 
@@ -37,13 +38,14 @@ class KedroOperator(BaseOperator):  # type: ignore[misc] # Airflow has an enviro
         """Run it.
 
         Raises:
+            AirflowFailException: The trained model did not pass its validation: no retry can mend it.
             AirflowException: It failed.
         """
         command = [self.kedro, *self.arguments]
         ended = self._hook.run_command(command, env=project_environment(os.environ), cwd=self.project)
         if ended.exit_code != 0:
             message = f"kedro ended with exit code {ended.exit_code}; its last line was: {ended.output}"
-            raise AirflowException(message)
+            raise (AirflowFailException if ended.exit_code == _NOT_VALID else AirflowException)(message)
 
     def on_kill(self) -> None:
         """End it, as the task is ended."""

@@ -35,19 +35,26 @@ def check_request(
 ) -> None:
     """Check that a request, the model and what the feature repo defines fit together, before anything is applied.
 
+    The model is loaded and tried on its input example: none that fails goes on to extract features for a whole request.
+
     Raises:
         RequestError: A column of the request has the name of a feature or of an output column.
         FeatureServiceNotFoundError: The repo does not define the model's service.
         MissingFeatureError: The service lacks a feature of the model's signature.
+        ModelSignatureError: A column of the signature can't hold exactly what the service declares.
+        ModelError: The model can't be loaded, gives labels, or fails on its input example.
     """
     from driver_ranking.feature_store.extraction import refuse_columns
-    from driver_ranking.feature_store.repo import features_for, find_defined_service
+    from driver_ranking.feature_store.repo import find_defined_service
+    from driver_ranking.model_features import features_of
+    from driver_ranking.model_trial import try_on_example
 
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
-        refuse_columns(batch_request.columns, features_for(service, model.feature_names).columns, "a feature")
+        refuse_columns(batch_request.columns, features_of(model, service).columns, "a feature")
+    try_on_example(champion_model.load(model))
 
 
 def extract_features(
@@ -68,13 +75,15 @@ def extract_features(
     Raises:
         RequestError: A column of the request has the name of a feature or of an output column.
         MissingFeatureError: The model's service lacks a feature of its signature.
+        ModelSignatureError: A column of the signature can't hold exactly what the service declares.
     """
     from driver_ranking.feature_store.extraction import point_in_time_features, refuse_columns
-    from driver_ranking.feature_store.repo import features_for, find_service
+    from driver_ranking.feature_store.repo import find_service
+    from driver_ranking.model_features import features_of
 
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
-    features = features_for(find_service(feature_store, model.feature_service), model.feature_names)
+    features = features_of(model, find_service(feature_store, model.feature_service))
     logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), batch_request.row_count)
     version = {MODEL_VERSION_KEY: model.version}
     rows, columns = batch_request.rows, batch_request.columns
@@ -97,6 +106,7 @@ def predict(batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistr
     Raises:
         RequestError: The rows were not extracted by this pipeline.
         NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
+        ModelError: The model can't be loaded; or, while reading, it fails or a value can't be given to it exactly.
         MissingFeatureError: The rows lack a feature that the model takes.
     """
     from driver_ranking.feature_store.extraction import recorded
@@ -141,13 +151,19 @@ def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_lo
     scanner = batch_input.scanner(batch_size=_ROWS_PER_BATCH, fragment_scan_options=as_it_goes, **reading)
     with tqdm(total=batch_input.count_rows(), desc="predict", unit="row", unit_scale=True, disable=None) as progress:
         for batch in scanner.to_batches():
-            features = feature_matrix(batch, predictor.model.feature_names)
-            rows = score_rows(features, predictor.predict, first_row=summary.row_count)
+            first = summary.row_count
+            features = feature_matrix(batch, predictor.model, _numbered(first))
+            rows = score_rows(features, predictor.predict, first_row=first)
             scored = with_scores(batch, rows, predictor.model.version)
             summary.add(scored, rows)
             progress.update(batch.num_rows)
             yield scored
     summary.log(predictor.model)
+
+
+def _numbered(first: int) -> Callable[[int], str]:
+    """Return what names the rows of a batch by their numbers in the whole input."""
+    return lambda row: f"row {first + row + 1}"
 
 
 @dataclass

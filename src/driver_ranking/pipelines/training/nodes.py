@@ -1,6 +1,5 @@
 """The nodes of pipeline ``training``."""
 
-import importlib
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from driver_ranking.errors import ModelError, RequestError
+from driver_ranking.errors import DriverRankingError, ModelError, RequestError
 from driver_ranking.model import TrainedModel
+from driver_ranking.model_logging import estimator_scores
+from driver_ranking.pipelines.training.estimators import new_pipeline, outcome, require_usable
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -70,17 +71,18 @@ def fit_model(train_rows: ds.Dataset, training: Mapping[str, Any]) -> Any:  # no
     """Fit a pipeline of a scaler and the estimator that the parameters name, on float64 arrays.
 
     Raises:
-        ModelError: The estimator can't be made or fitted.
+        RequestError: The estimator is a classifier, and the label has not two values.
+        ModelError: The estimator can't be made or fitted, or its model could not be used.
     """
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
-
     table = train_rows.to_table()
+    features, label = _matrix(table, _feature_names(table)), _label(table, training)
     try:
-        estimator = _new_estimator(training["estimator"], training["seed"])
-        pipeline = Pipeline([("scaler", StandardScaler()), ("estimator", estimator)])
-        return pipeline.fit(_matrix(table, _feature_names(table)), _label(table, training))
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        pipeline = new_pipeline(training)
+        require_usable(pipeline, features, label, training)
+        return pipeline.fit(features, label)
+    except DriverRankingError:
+        raise
+    except Exception as error:  # whatever the library of the estimator raises
         message = f"The estimator {training['estimator']['class']!r} can't be made or fitted: {error}"
         raise ModelError(message) from error
 
@@ -91,14 +93,17 @@ def evaluate_model(
     test_rows: ds.Dataset,
     training: Mapping[str, Any],
 ) -> dict[str, float]:
-    """Measure the model on the test rows, beside always predicting the mean of the training rows.
+    """Measure the model's scores on the test rows, beside always predicting the mean of the training rows.
+
+    A classifier's score is the probability of its second class, measured against 1 for that class and 0 for the other.
 
     Returns:
         ``rmse``, ``mae``, ``r2``, ``rmse_of_mean``, ``mae_of_mean``, and the numbers of rows.
     """
     test = test_rows.to_table()
-    label, train_label = _label(test, training), _label(train_rows.to_table(), training)
-    score = np.asarray(fitted_model.predict(_matrix(test, _feature_names(test))), dtype=np.float64)
+    train_label = outcome(fitted_model, _label(train_rows.to_table(), training))
+    label = outcome(fitted_model, _label(test, training))
+    score = estimator_scores(fitted_model, _matrix(test, _feature_names(test)))
     mean = np.full_like(label, train_label.mean())
     rmse, mae = _errors(label, score)
     rmse_of_mean, mae_of_mean = _errors(label, mean)
@@ -123,10 +128,10 @@ def plot_evaluation(
     import plotly.graph_objects as go
 
     table = test_rows.to_table()
-    score = np.asarray(fitted_model.predict(_matrix(table, _feature_names(table))), dtype=np.float64)
+    score = estimator_scores(fitted_model, _matrix(table, _feature_names(table)))
     order = np.argsort(score, kind="stable")
     tenths = [part for part in np.array_split(order, _CALIBRATION_BINS) if part.size]
-    label = _label(table, training)
+    label = outcome(fitted_model, _label(table, training))
     x, y = [float(score[part].mean()) for part in tenths], [float(label[part].mean()) for part in tenths]
     figure = go.Figure([go.Scatter(x=x, y=y, mode="lines+markers", name="model")])
     figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"dash": "dot"}))
@@ -184,14 +189,6 @@ def _params(training: Mapping[str, Any]) -> dict[str, object]:
     estimator = {f"estimator.{key}": value for key, value in training["estimator"]["arguments"].items()}
     rest = {key: training[key] for key in ("feature_service", "label", "seed", "test_size")}
     return {"estimator": training["estimator"]["class"], **estimator, **rest}
-
-
-def _new_estimator(settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 - any scikit-learn estimator
-    module, _, name = settings["class"].rpartition(".")
-    estimator = getattr(importlib.import_module(module), name)(**settings["arguments"])
-    if "random_state" in estimator.get_params() and "random_state" not in settings["arguments"]:
-        estimator.set_params(random_state=seed)
-    return estimator
 
 
 def _feature_names(table: pa.Table) -> tuple[str, ...]:
