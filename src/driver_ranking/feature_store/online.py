@@ -28,7 +28,8 @@ from driver_ranking.feature_store.online_sources import (
 )
 from driver_ranking.feature_store.redis_wire import LinkLostError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
-from driver_ranking.feature_store.sqlite_source import SqliteSource, close_sqlite
+from driver_ranking.feature_store.sqlite_file import Gate
+from driver_ranking.feature_store.sqlite_source import sqlite_gate
 from driver_ranking.feature_store.sqlite_times import require_utc_for
 from driver_ranking.ranking import is_fresh
 
@@ -135,7 +136,8 @@ def open_reader(
         return _OnDemandReader(store, online_store, features, wanted, key)
     views = tuple(_view_read(view, names, columns, key) for view, names, columns in sources)
     source = open_source(store.config, online_store, views)
-    return _ViewReader(store, online_store, views, source, Sampler(source), len(wanted))
+    gate = sqlite_gate(online_store, source)
+    return _ViewReader(store, online_store, views, source, Sampler(source), len(wanted), gate)
 
 
 def _sources(
@@ -195,10 +197,11 @@ class _ViewReader:
     source: Source
     sampler: Sampler
     width: int
+    gate: Gate
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
         asked = self._asked(driver_id)
-        with _unavailable(self.online_store):
+        with _unavailable(self.online_store), self.gate:
             _follow_file(self.online_store, self.store.config)
             rows = self.source.read(asked)
         return self._features(rows, asked == driver_id, now)
@@ -219,16 +222,14 @@ class _ViewReader:
         return features
 
     def sample(self, count: int) -> NDArray[np.int64]:
-        with _unavailable(self.online_store):
+        with _unavailable(self.online_store), self.gate:
             _follow_file(self.online_store, self.store.config)
             return self.sampler.sample(count)
 
     def close(self) -> None:
         if isinstance(self.source, RedisSource):
             self.source.link.close()
-        elif isinstance(self.source, SqliteSource):
-            self.source.file.close()
-        close_sqlite(self.online_store)
+        self.gate.close()
 
     def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ids that the views' keys can have."""
@@ -265,10 +266,11 @@ class _OnDemandReader:
         self._wanted = wanted
         self._key = key
         self._fresh = _fresh_rows_store(online_store)
+        self._gate = sqlite_gate(online_store)
         self._registry = _frozen_registry(store)
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        with _unavailable(self._fresh.inner):
+        with _unavailable(self._fresh.inner), self._gate:
             _follow_file(self._fresh.inner, self._store.config)
             self._fresh.begin(now)
             answer = self._fresh.get_online_features(
@@ -292,7 +294,7 @@ class _OnDemandReader:
         return NONE
 
     def close(self) -> None:
-        close_sqlite(self._fresh.inner)
+        self._gate.close()
 
 
 def _frozen_registry(store: "FeatureStore") -> Any:  # noqa: ANN401 - Feast's registries share no type that says it
