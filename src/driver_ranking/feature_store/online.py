@@ -28,7 +28,8 @@ from driver_ranking.feature_store.online_sources import (
 )
 from driver_ranking.feature_store.redis_wire import LinkLostError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
-from driver_ranking.feature_store.sqlite_source import SqliteSource, close_sqlite
+from driver_ranking.feature_store.sqlite_file import Gate
+from driver_ranking.feature_store.sqlite_source import sqlite_gate
 from driver_ranking.feature_store.sqlite_times import require_utc_for
 from driver_ranking.ranking import is_fresh
 
@@ -126,7 +127,8 @@ def open_reader(
         return open_on_demand_reader(store, online_store, features, taken, wanted=wanted, key=key)
     views = tuple(_view_read(view, names, columns, key) for view, names, columns in sources)
     source = open_source(store.config, online_store, views)
-    return _ViewReader(store, online_store, views, source, Presence(Sampler(source)), len(wanted))
+    gate = sqlite_gate(online_store, source)
+    return _ViewReader(store, online_store, views, source, Presence(Sampler(source)), len(wanted), gate)
 
 
 def _sources(
@@ -169,10 +171,11 @@ class _ViewReader:
     source: Source
     presence: Presence
     width: int
+    gate: Gate
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
         asked = self._asked(driver_id)
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             rows = self.source.read(asked)
         return self._features(rows, asked == driver_id, now)
@@ -193,21 +196,19 @@ class _ViewReader:
         return features
 
     def sample(self, count: int) -> NDArray[np.int64]:
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             return self.presence.sampler.sample(count)
 
     def lacking(self) -> tuple[str, ...]:
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             return self.presence.lacking()
 
     def close(self) -> None:
         if isinstance(self.source, RedisSource):
             self.source.link.close()
-        elif isinstance(self.source, SqliteSource):
-            self.source.file.close()
-        close_sqlite(self.online_store)
+        self.gate.close()
 
     def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ids that the views' keys can have."""

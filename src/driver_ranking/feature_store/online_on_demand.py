@@ -23,7 +23,8 @@ from driver_ranking.feature_store.online_sample import Sampler
 from driver_ranking.feature_store.online_sources import ViewRead, open_source
 from driver_ranking.feature_store.online_stock import Row, entity_key, microseconds, rows_apart
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
-from driver_ranking.feature_store.sqlite_source import SqliteSource, close_sqlite
+from driver_ranking.feature_store.sqlite_file import Gate
+from driver_ranking.feature_store.sqlite_source import sqlite_gate
 from driver_ranking.ranking import is_fresh
 
 if TYPE_CHECKING:
@@ -172,8 +173,9 @@ def open_on_demand_reader(  # noqa: PLR0913 - each of them is another thing
     read = tuple(_Table(view, tuple(names), stored_key(view, key)) for view, names in tables)
     computation = _Computation(read, tuple(views), tuple(references), features.full_names, wanted, key)
     reads = tuple(ViewRead(one.view, one.key.join_key, one.key.value_field, None, (), ()) for one in read)
-    presence = Presence(Sampler(open_source(store.config, online_store, reads)))
-    return _OnDemandReader(store, online_store, computation, presence)
+    source = open_source(store.config, online_store, reads)
+    gate = sqlite_gate(online_store, source)
+    return _OnDemandReader(store, online_store, computation, Presence(Sampler(source)), gate)
 
 
 def _resolved(
@@ -204,12 +206,13 @@ class _OnDemandReader:
     online_store: "OnlineStore"
     computation: _Computation
     presence: Presence
+    gate: Gate
 
     # the methods of `OnlineReader`
 
     def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
         drivers, places = np.unique(driver_id, return_inverse=True)
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             tables = [self._rows(table, drivers, now) for table in self.computation.tables]
         usable = np.logical_and.reduce([table.usable for table in tables])
@@ -253,20 +256,17 @@ class _OnDemandReader:
         return await asyncio.get_running_loop().run_in_executor(thread, self.read, driver_id, now)
 
     def sample(self, count: int) -> NDArray[np.int64]:
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             return self.presence.sampler.sample(count)
 
     def lacking(self) -> tuple[str, ...]:
-        with unavailable(self.online_store):
+        with unavailable(self.online_store), self.gate:
             follow_file(self.online_store, self.store.config)
             return self.presence.lacking()
 
     def close(self) -> None:
-        source = self.presence.sampler.source
-        if isinstance(source, SqliteSource):
-            source.file.close()
-        close_sqlite(self.online_store)
+        self.gate.close()
 
 
 def _has_all(tables: Sequence[_Rows], place: int) -> bool:

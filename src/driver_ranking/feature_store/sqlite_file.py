@@ -12,9 +12,10 @@ does not change, and opened again when it does.
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -23,7 +24,8 @@ State: TypeAlias = tuple[int, ...]
 
 _CHECKPOINT_WAIT = 2_000  # milliseconds: readers are done in a few; one that hangs only makes the log longer
 _READ_WAIT = 1.0  # seconds: only a log's recovery and its removal by the last connection keep a reader waiting
-_TRIES = 3  # of a read during which an unwritable folder's file changes
+_TRIES, _PAUSE = 5, 0.02  # seconds between reads during which the file in an unwritable folder changes
+_CLOCK = 50_000_000  # nanoseconds: two writes within a tick of the system's clock may have one time
 
 
 class ReadConnection:
@@ -38,8 +40,7 @@ class ReadConnection:
         """
         self.path = path
         self._configure = configure
-        self._lock, self._one_read = RLock(), RLock()
-        self._closed = False
+        self._lock, self._one_read = Lock(), Lock()
         self._connection: sqlite3.Connection | None = None
         self._opened: State = ()
         self._immutable = False
@@ -51,12 +52,7 @@ class ReadConnection:
             FileNotFoundError: There is no file.
             sqlite3.Error: It can't be read.
         """
-        with self._lock:
-            connection = self._connection
-            if connection is None or self._state() != self._opened:
-                # the one before is not closed: another thread may be reading from it
-                connection = self._connection = self._open()
-            return connection
+        return self._current()[0]  # one before it is left to whichever thread may be reading from it
 
     def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do what reads, one at a time.
@@ -69,28 +65,36 @@ class ReadConnection:
             sqlite3.Error: It can't be read.
         """
         with self._one_read:
-            try:
-                return self._read(work)
-            finally:
-                if self._closed:
-                    self._connection = None
-
-    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        for _ in range(_TRIES):
-            try:
-                result = work(self.get())
-            except sqlite3.DatabaseError:
-                if not self._has_changed():
-                    raise
-            else:
-                if not self._has_changed():
-                    return result
+            for _ in range(_TRIES):
+                connection, before = self._current()
+                if before is not None:
+                    before.close()
+                try:
+                    result = work(connection)
+                except sqlite3.DatabaseError:
+                    if not self._has_changed():
+                        raise
+                else:
+                    if not self._has_changed():
+                        return result
+                time.sleep(_PAUSE)
         message = "the store is being written to, in a folder that can't be written to from here"
         raise sqlite3.OperationalError(message)
 
     def close(self) -> None:
-        """Close the file, once a read that is on its way has ended, without waiting for it. It can still be read."""
-        self._closed, self._connection = True, None  # the last one to hold it closes it
+        """Close the file, while nothing is being read. It can still be read, and is open again then."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _current(self) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
+        """Return the connection, and the one before if there is another file."""
+        with self._lock:
+            connection = self._connection
+            if connection is not None and self._state() == self._opened:
+                return connection, None
+            self._connection = self._open()
+            return self._connection, connection
 
     def _has_changed(self) -> bool:
         """Whether the file is one that is read without locks, and has been written to since."""
@@ -120,11 +124,51 @@ class ReadConnection:
                 message = "it has a write-ahead log that can't be read here: open it once where it can be written to"
                 raise sqlite3.OperationalError(message) from error
             self._immutable = True
-            self._opened = self._state()
+            written = self.path.stat().st_mtime_ns
+            self._opened = self._state() if abs(time.time_ns() - written) > _CLOCK else ()
             connection = _connect(self.path, "mode=ro&immutable=1", _READ_WAIT)
         if self._configure:
             self._configure(connection)
         return connection
+
+
+class Gate:
+    """Lets in whoever reads, and lets go of what is read once it is closed and nobody is left inside.
+
+    SQLite's connections are parts of cycles: nobody holding them does not close them.
+    """
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        """Be open.
+
+        Args:
+            let_go: Is called when it has been closed and the last one has left; more than once if others enter yet.
+        """
+        self._let_go = let_go
+        self._lock = Lock()
+        self._inside = 0
+        self._closed = False
+
+    def __enter__(self) -> None:
+        """Enter, before the first read or after."""
+        with self._lock:
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+        with self._lock:
+            self._inside -= 1
+            self._leave()
+
+    def close(self) -> None:
+        """Close it, without waiting for those inside."""
+        with self._lock:
+            self._closed = True
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._closed and not self._inside:
+            self._let_go()
 
 
 def log_of(path: Path) -> Path:
@@ -169,11 +213,8 @@ def use_log(connection: sqlite3.Connection) -> None:
 
 def let_use_log(path: Path) -> None:
     """Let a database that others write have a write-ahead log, if it is there and that can be."""
-    with (
-        contextlib.suppress(sqlite3.OperationalError),
-        contextlib.closing(_connect(path, "mode=rw", _READ_WAIT)) as one,
-    ):
-        use_log(one)
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(path, "mode=rw", _READ_WAIT)) as connection:
+        use_log(connection)
 
 
 def empty_log(connection: sqlite3.Connection) -> None:

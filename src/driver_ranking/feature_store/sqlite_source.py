@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.feature_store.online_cells import LAST, FixedWidth, UnreadableError, ViewRows, view_rows
 from driver_ranking.feature_store.online_sources import KeyBytes, ViewRead, _key_bytes, _widths
-from driver_ranking.feature_store.sqlite_file import ReadConnection, let_use_log
+from driver_ranking.feature_store.sqlite_file import Gate, ReadConnection, let_use_log
 from driver_ranking.feature_store.sqlite_times import Stored, time_of
 
 if TYPE_CHECKING:
@@ -116,9 +116,21 @@ def _sqlite_view(config: "RepoConfig", read: ViewRead) -> SqliteView:
     return SqliteView(read, f'"{quoted}"', _key_bytes(read), _widths(read))
 
 
-def close_sqlite(online_store: Any) -> None:  # noqa: ANN401 - any store
-    """Close the files that a SQLite store, ours or Feast's, has opened by itself, once nobody reads from them."""
-    if hasattr(online_store, "close_connections"):
-        online_store.close_connections()
-    elif hasattr(online_store, "_get_db_path"):
-        online_store._conn = None  # noqa: SLF001 - Feast has no other way; whoever still reads from it closes it
+def sqlite_gate(online_store: Any, source: object = None) -> Gate:  # noqa: ANN401 - any store
+    """Return a gate that closes the files of a SQLite store, ours or Feast's, and of what reads it directly.
+
+    Args:
+        online_store: Any store; others than these are left alone.
+        source: What reads it, if that is no part of Feast.
+    """
+
+    def let_go() -> None:
+        if isinstance(source, SqliteSource):
+            source.file.close()
+        if hasattr(online_store, "close_connections"):
+            online_store.close_connections()
+        elif getattr(online_store, "_conn", None) and hasattr(online_store, "_get_db_path"):
+            online_store._conn.close()  # noqa: SLF001 - Feast has no other way
+            online_store._conn = None  # noqa: SLF001 - likewise: it is opened again when it is needed
+
+    return Gate(let_go)

@@ -15,7 +15,6 @@ only one that it touches, whatever a registry remembers of others.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from driver_ranking.feature_store.sqlite_file import ReadConnection, empty_log, 
 from driver_ranking.feature_store.sqlite_times import STORE_TYPE, moment_of, stored_time
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Sequence
 
     from feast import Entity, FeatureView
@@ -99,7 +99,10 @@ class SharedSqliteOnlineStore(SqliteOnlineStore):
             before, self._writing_thread = self._writing_thread, threading.get_ident()
             try:
                 connection = self._open_writer(config)
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    connection.rollback()  # Feast's search fills its index and leaves it at that
                 empty_log(connection)
             finally:
                 self._writing_thread = before
@@ -119,10 +122,11 @@ class SharedSqliteOnlineStore(SqliteOnlineStore):
         self._writer = None
 
     def close_connections(self) -> None:
-        """Close the files; they are opened again when they are needed."""
+        """Close the files, while nothing is being read; they are opened again when they are needed."""
         with self._writing:
             self._close_writer()
-            self._reader = None  # whoever still reads from it closes it
+            if self._reader is not None:
+                self._reader.close()
 
     def online_write_batch(
         self,
@@ -185,10 +189,8 @@ class _Moment(datetime):
         one = time if time.tzinfo is None else time.astimezone(UTC)
         return cls(one.year, one.month, one.day, one.hour, one.minute, one.second, one.microsecond)
 
-    def __conform__(self, protocol: object) -> int | str | None:
-        """What is stored."""
-        if protocol is not sqlite3.PrepareProtocol:
-            return None
+    def __conform__(self, _protocol: object) -> int | str:
+        """What is stored: nothing but `sqlite3` asks."""
         return stored_time(_microseconds(self))
 
 
