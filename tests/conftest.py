@@ -48,21 +48,10 @@ def _trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def _copy_of(trained: Path, target: Path) -> Path:
-    from driver_ranking.feature_store.repo import FeatureRepo
-
-    project = shutil.copytree(trained, target)
-    # Feast's registry names the online store by its absolute path, and a copy of it would change the original's
-    shutil.rmtree(project / "data/04_feature")
-    repo = FeatureRepo(project / "feature_repo")
-    repo.apply(repo.definitions())
-    return project
-
-
 @pytest.fixture
 def project(_trained_once: Path, tmp_path: Path) -> Path:
-    """A project with a champion and a batch output, a copy; its registry's artifacts are in a folder that all share."""
-    return _copy_of(_trained_once, tmp_path / "a project")
+    """A project with a champion and a batch output, copied whole from where it was run."""
+    return shutil.copytree(_trained_once, tmp_path / "a project")
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +60,7 @@ def served_project(_trained_once: Path, tmp_path_factory: pytest.TempPathFactory
     from support.projects import run_pipeline
     from support.registries import registry_forgotten
 
-    project = _copy_of(_trained_once, tmp_path_factory.mktemp("served") / "a project")
+    project = shutil.copytree(_trained_once, tmp_path_factory.mktemp("served") / "a project")
     with registry_forgotten():
         run_pipeline(project, "materialize")
     return project

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import urlsplit
 
 from driver_ranking.atomic_file import replacing
 from driver_ranking.errors import ModelError, ModelNotFoundError
+from driver_ranking.local_artifacts import ARTIFACTS, LocalArtifacts, database_of, local_path
 from driver_ranking.model_logging import TrainedModel, log_estimator
 from driver_ranking.model_prediction import Predictor, load_predictor
 from driver_ranking.model_version import RegisteredModel, signature_columns
@@ -196,13 +196,16 @@ class ModelRegistry:
         return mlflow.MlflowClient()
 
     def _ensure_experiment(self) -> None:
-        """Create the experiment if need be; artifacts of the local registry stay beside it."""
+        """Create the experiment if need be; artifacts of the local registry stay beside it, wherever that is now."""
         import mlflow
 
         if mlflow.get_experiment_by_name(self.location.name) is None:
             local = self.location.tracking_uri is None
-            artifacts = (self.location.local_path / "artifacts").as_uri() if local else None
+            artifacts = (self.location.local_path / ARTIFACTS).as_uri() if local else None
             mlflow.create_experiment(self.location.name, artifact_location=artifacts)
+        database = database_of(self.location.uri)
+        if database is not None:
+            LocalArtifacts.of(database, self.location.name).bring_home()
         mlflow.set_experiment(self.location.name)
 
     def _find(self, version: int | str | None) -> "MlflowModelVersion":
@@ -239,21 +242,30 @@ class ModelRegistry:
 
         What was fetched is removed if the block fails. MLflow itself would leave it behind, at each load of a server.
         """
-        fetched = None
+        place = self._place(found)
+        if place is not None:
+            yield str(place), None
+            return
+        fetched = tempfile.mkdtemp(prefix="driver_ranking_model_")
         try:
-            fetched = None if self._is_local(found) else tempfile.mkdtemp(prefix="driver_ranking_model_")
             yield self._fetch(found, fetched), fetched
         except BaseException:
             _remove(fetched)
             raise
 
-    def _is_local(self, found: "MlflowModelVersion") -> bool:
-        if self.location.tracking_uri is None:
-            return True
+    def _place(self, found: "MlflowModelVersion") -> Path | None:
+        """Return the folder of a version's files; None where they have to be fetched. Nothing is written into it."""
         uri = self._connect().get_model_version_download_uri(found.name, found.version)
-        return urlsplit(uri).scheme in {"", "file"}
+        database = database_of(self.location.uri)
+        place = local_path(uri if database is None else LocalArtifacts.of(database, self.location.name).now(uri))
+        if place is not None and not place.is_dir():
+            message = (
+                f"The files of version {found.version} of model {found.name!r} can't be fetched: {place} is missing."
+            )
+            raise ModelError(message)
+        return place
 
-    def _fetch(self, found: "MlflowModelVersion", target: str | None) -> str:
+    def _fetch(self, found: "MlflowModelVersion", target: str) -> str:
         from mlflow.artifacts import download_artifacts
 
         try:

@@ -25,7 +25,8 @@ import logging
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
@@ -41,6 +42,7 @@ from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates 
 from driver_ranking.errors import FeatureStoreError
 from driver_ranking.feature_store.bulk_write import BulkWriter, Layout, bulk_writer, encode_batch
 from driver_ranking.feature_store.sqlite_times import require_utc_for
+from driver_ranking.feature_store.store_contents import goes_on, has_features, refill_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,15 +98,34 @@ class StreamingComputeEngine(LocalComputeEngine):
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: object
     ) -> LocalMaterializationJob:
-        source = plain_source(task)
-        if source is None:
-            return super()._materialize_one(registry, task, **kwargs)
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         try:
+            task = self._with_what_is_lost(task)
+            source = plain_source(task)
+            if source is None:
+                return super()._materialize_one(registry, task, **kwargs)
             self._stream(registry, task, source)
         except Exception as error:  # noqa: BLE001 - Feast's contract: the job carries it, the provider raises it
             return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.ERROR, error=error)
         return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
+
+    def _with_what_is_lost(self, task: MaterializationTask) -> MaterializationTask:
+        """The task; from further back if it would go on from where a store was that has nothing of the view now."""
+        view = task.feature_view
+        if not view.online or has_features(self.online_store, self.repo_config, view) is not False:
+            return task
+        # what a store keeps rows in may be gone as well, its file for example
+        self.online_store.update(self.repo_config, [], [view], [], [], partial=True)
+        if not goes_on(view, task.start_time):
+            return task
+        start = refill_start(view, datetime.now(tz=UTC))
+        logger.warning(
+            "The online store has no features of %s, though they were materialized up to %s: it is filled from %s on",
+            view.name,
+            task.start_time.isoformat(timespec="seconds"),
+            start.isoformat(timespec="seconds"),
+        )
+        return replace(task, start_time=start)
 
     def _stream(self, registry: BaseRegistry, task: MaterializationTask, source: DataSource) -> None:
         start, rows = time.monotonic(), 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError, MissingFeatureError
+from driver_ranking.feature_store.places import keep_to_configuration
 from driver_ranking.feature_store.repo_values import require_plain_values
 from driver_ranking.redaction import without_secrets
 
@@ -96,6 +97,7 @@ class FeatureRepo:
             _create_folders(store)
             with _registry_lock(store, fcntl.LOCK_EX):
                 registry = store.registry
+                keep_to_configuration(store)
                 apply_total_with_repo_instance(
                     store, store.project, registry, definitions, skip_source_validation=False
                 )
@@ -224,11 +226,15 @@ def _registry_file(store: "FeatureStore") -> Path | None:
 def _registry_lock(store: "FeatureStore", kind: int) -> Iterator[None]:
     """Keep runs of one machine from reading a registry file while another one writes it: Feast does so in place."""
     file = _registry_file(store)
-    if file is None or not file.parent.is_dir():
-        yield
-        return
-    with file.with_name(f".{file.name}.lock").open("a") as lock:
-        fcntl.flock(lock, kind)
+    with contextlib.ExitStack() as held:
+        if file is not None and file.parent.is_dir():
+            try:
+                lock = held.enter_context(file.with_name(f".{file.name}.lock").open("a"))
+            except OSError:  # a folder that is only read, mounted so for example: nobody writes the registry there
+                if kind == fcntl.LOCK_EX:
+                    raise
+            else:
+                fcntl.flock(lock, kind)
         yield
 
 
