@@ -36,16 +36,19 @@ def check_request(
     """Check that a request, the model and what the feature repo defines fit together, before anything is applied.
 
     Raises:
-        RequestError: A column of the request has the name of a feature or of an output column.
+        RequestError: A column of the request has the name of a feature or of an output column, or one is missing.
+        FeatureStoreError: A view of the model's service has features that can't be joined.
         FeatureServiceNotFoundError: The repo does not define the model's service.
         MissingFeatureError: The service lacks a feature of the model's signature.
     """
     from driver_ranking.feature_store.extraction import refuse_columns
+    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import features_for, find_defined_service
 
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
+    refuse_unjoinable(service, batch_request.columns, DefinedViews.of_repo(feature_definitions))
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
         refuse_columns(batch_request.columns, features_for(service, model.feature_names).columns, "a feature")
 
