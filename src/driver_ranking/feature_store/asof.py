@@ -41,7 +41,7 @@ from driver_ranking.feature_store.asof_engine import (
     explained,
     open_engine,
 )
-from driver_ranking.feature_store.asof_files import add_logs, add_rows, beside, local_path, replacing
+from driver_ranking.feature_store.asof_files import LocalRows, add_logs, add_rows, beside, local_path, replacing
 from driver_ranking.feature_store.asof_monitoring import MonitoredStore
 from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
 from driver_ranking.feature_store.asof_rows import (
@@ -323,7 +323,7 @@ class _Metadata(RetrievalMetadata):
 # ---- The job -------------------------------------------------------------------------------------------------------
 
 
-class AsofRetrievalJob(RetrievalJob):
+class AsofRetrievalJob(LocalRows, RetrievalJob):
     """A query that has not run yet. Each way to get its rows runs it once, on a connection of its own.
 
     Event times come as ``timestamp[us, tz=UTC]``; the other columns keep their Arrow types.

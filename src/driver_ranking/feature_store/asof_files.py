@@ -13,11 +13,24 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 from feast.infra.offline_stores.file_source import FileLoggingDestination
 
-from driver_ranking.feature_store.asof_engine import URL_SCHEME, AsofError, explained, listed
+from driver_ranking.feature_store.asof_engine import URL_SCHEME, AsofError, UnsupportedError, explained, listed
 from driver_ranking.feature_store.asof_sources import located
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class LocalRows:
+    """The part of a retrieval job that Feast offers to those with a staging area in a cloud; this one has none."""
+
+    def to_remote_storage(self) -> list[str]:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        message = "to_remote_storage is not supported: there is no staging area. Use persist with a folder"
+        raise UnsupportedError(message)
 
 
 def local_path(path: str) -> str:

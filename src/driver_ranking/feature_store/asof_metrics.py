@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 FIGURES = ("mean", "stddev", "min_val", "max_val", *QUANTILES)
 _NUMBERS = ("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT", "FLOAT")
+_SQUARABLE = 1e150
 _NUMERIC = (*_NUMBERS, "UHUGEINT", "INTEGER", "UINTEGER", "DOUBLE", "DECIMAL", "BOOLEAN")
 
 
@@ -36,13 +37,21 @@ def numeric(engine: Engine, rows: str, name: str, column: str, bins: int) -> dic
     """
     value = f"CAST({quoted(column)} AS DOUBLE)"
     finite = f"CASE WHEN isfinite({value}) THEN {value} END"
-    figures = f"avg(f), stddev_samp(f), min(f), max(f), quantile_cont(f, {list(QUANTILES.values())})"
+    figures = f"avg(f), min(f), max(f), quantile_cont(f, {list(QUANTILES.values())})"
     table = f"(SELECT CASE WHEN NOT isnan({value}) THEN {value} END AS v, {finite} AS f FROM {rows})"
     found = engine.execute(f"SELECT count(*), count(v), count(f), {figures} FROM {table}").fetchone() or ()
-    total, present, counted, mean, stddev, low, high, quantiles = found
+    total, present, finite_rows, mean, low, high, quantiles = found
+    stddev = _deviation(engine, table, max(-low, high)) if finite_rows else None
     numbers = [mean, stddev, low, high, *(quantiles or [None] * len(QUANTILES))]
-    histogram = _histogram(engine, table, low, high, bins) if counted else None
+    histogram = _histogram(engine, table, low, high, bins) if finite_rows else None
     return _metric(name, "numeric", total, total - present, histogram) | dict(zip(FIGURES, numbers, strict=True))
+
+
+def _deviation(engine: Engine, table: str, largest: float) -> float | None:
+    """Return the standard deviation; the squares of large numbers are too large for DuckDB, so these are scaled."""
+    scale = 2.0**600 if largest > _SQUARABLE else 1.0
+    found = engine.execute(f"SELECT stddev_samp(f / {scale!r}::DOUBLE) FROM {table}").fetchone() or (None,)
+    return None if found[0] is None else found[0] * scale
 
 
 def _histogram(engine: Engine, table: str, low: float, high: float, bins: int) -> dict[str, Any] | None:

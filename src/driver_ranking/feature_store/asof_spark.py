@@ -42,8 +42,10 @@ from driver_ranking.feature_store.asof_engine import (
     AsofError,
     Engine,
     Relation,
+    UnsupportedError,
     open_engine,
 )
+from driver_ranking.feature_store.asof_files import LocalRows
 from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
 from driver_ranking.feature_store.asof_rows import (
     TimeRange,
@@ -331,7 +333,7 @@ class _SparkMetadata(RetrievalMetadata):
         return getattr(self, name)
 
 
-class SparkAsofRetrievalJob(RetrievalJob):
+class SparkAsofRetrievalJob(LocalRows, RetrievalJob):
     """A query that has not run yet.
 
     ``to_spark_df`` gives rows that stay on the cluster, in no order; ``to_df`` and ``to_arrow`` bring them here. Event
@@ -401,6 +403,15 @@ class SparkAsofRetrievalJob(RetrievalJob):
         """
         frame = self._query.frame(in_order=self._in_order)
         return _with_on_demand(frame, self._on_demand) if self._on_demand.views else frame
+
+    def to_sql(self) -> str:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        message = "to_sql is not supported: the join is no one statement on Spark. Use to_spark_df, and its explain()"
+        raise UnsupportedError(message)
 
     def persist(
         self,
