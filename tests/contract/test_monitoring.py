@@ -154,6 +154,10 @@ def test_a_job_goes_through_its_states(repo: AsofRepo) -> None:
     )
     assert done["completed_at"] - done["started_at"] < timedelta(minutes=5)
     assert service.get_job(job, "another") is None
+    for file in (repo.folder / "feast_monitoring").glob("*.parquet"):
+        file.unlink()
+    job = service.submit_job("asof", "baseline", "wide")
+    assert service.get_job(job, "asof") is not None, "the files are made again"
 
 
 def test_the_latest_event_time_of_no_rows_is_none(repo: AsofRepo) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast.errors import FeastError
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.type_map import feast_value_type_to_pa
@@ -166,8 +165,6 @@ def _transformed(view: OnDemandFeatureView, rows: pa.Table, *, full_feature_name
         view.feature_transformation = _RowByRow(transformation.udf)  # type: ignore[assignment]  # what is used of it
     try:
         return view.transform_arrow(rows, full_feature_names)
-    except FeastError:
-        raise
     except Exception as error:
         message = (
             f"on-demand feature view '{view.name}' fails on the joined rows, in which values may be null: "
