@@ -174,10 +174,9 @@ def test_what_a_view_does_not_declare_is_refused(asof_repo: AsofRepo, given: Any
         OnDemand((applied,), ("odd:odd",)).add(rows)
 
 
-def test_a_type_without_columns_is_refused_by_name(repo: AsofRepo) -> None:
+def test_a_type_without_columns_is_refused_by_name() -> None:
     from driver_ranking.feature_store.asof_on_demand import _declared
 
-    assert repo
     with pytest.raises(AsofError, match="'stats' declares nothing known, which has no column type"):
         _declared("nothing known", "stats")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from contract import test_entityless, test_on_demand
@@ -25,7 +25,7 @@ __all__ = ["repo"]
 
 
 def test_rows_without_a_source_row_do_not_reach_a_transformation(repo: AsofRepo) -> None:
-    job = repo.job(asked(repo, 2, 9, 1), ("twice:twice", "one:one")).transforming_complete_rows()
+    job: Any = repo.job(asked(repo, 2, 9, 1), ("twice:twice", "one:one")).transforming_complete_rows()
     for table in (job.to_arrow(), job.to_spark_df().toArrow()):
         assert table.column_names == ["driver_id", "event_timestamp", "trips", "twice", "one"]
         rows = {row["driver_id"]: (row["twice"], row["one"]) for row in table.to_pylist()}
