@@ -149,6 +149,7 @@ def test_features_of_one_name_need_the_names_of_their_views(repo: FeatureRepo) -
     with pytest.raises(FeatureStoreError, match="has features of one name"):
         features_for(service, FEATURES)
     assert features_for(service, ("twin__acc_rate", "driver_stats__acc_rate")).full_names
+    assert features_for(service).columns[::3] == ("driver_stats__conv_rate", "twin__conv_rate"), "to be trained on"
 
 
 @pytest.mark.parametrize("offline_store", ["driver_ranking.feature_store.asof.AsofOfflineStore", "duckdb"])

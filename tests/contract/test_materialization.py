@@ -548,7 +548,6 @@ def test_other_views_go_through_feasts_engine(tmp_path: Path) -> None:
     others = [
         pushed,
         batch,
-        view_of(source, NUMBERS, {})[1],
         view_of(source, {})[1],
         *(view_of(source, NUMBERS, **option)[1] for option in OTHER_OPTIONS),
     ]

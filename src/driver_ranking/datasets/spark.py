@@ -23,7 +23,7 @@ from driver_ranking.feature_store.asof_spark_rows import (
     require_plain,
     require_visible,
 )
-from driver_ranking.feature_store.extraction import ExtractedFeatures
+from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
 from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def write_extracted(extracted: ExtractedFeatures, folder: ParquetFolder) -> None
 
     with spark.explained("The features can't be extracted"):
         try:
-            folder.replace(job.to_spark_df(), extracted.metadata, require_all)
+            folder.replace(completed(job).to_spark_df(), extracted.metadata, require_all)
         except AsofError as error:
             message = f"The features can't be extracted: {error}"
             raise FeatureStoreError(message) from error

@@ -16,46 +16,43 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import uuid
-from contextlib import closing, contextmanager
+from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
-import pyarrow.dataset as pds
 import pyarrow.parquet as pq
-from feast.data_format import ParquetFormat
 from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.feature_logging import LOG_TIMESTAMP_FIELD
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
-from feast.infra.offline_stores.file_source import FileLoggingDestination, FileSource, SavedDatasetFileStorage
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
-from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
-from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref, compute_non_entity_date_range
 from pydantic import StrictStr  # noqa: TC002  # pydantic looks it up when the class is made
 
 from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
-    URL_SCHEME,
     AsofError,
     Engine,
     Relation,
     explained,
-    listed,
     open_engine,
 )
+from driver_ranking.feature_store.asof_files import LocalRows, add_logs, add_rows, beside, local_path, replacing
+from driver_ranking.feature_store.asof_monitoring import MonitoredStore
+from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
 from driver_ranking.feature_store.asof_rows import (
     TimeRange,
     check_entities,
     entity_relation,
     event_time_column,
-    parquet_relation,
     require_distinct,
     with_instants,
 )
+from driver_ranking.feature_store.asof_sources import checked_source, joined_source, located, source_relation
 from driver_ranking.feature_store.asof_sql import (
     EntityRows,
     Extract,
@@ -79,9 +76,11 @@ if TYPE_CHECKING:
     from feast.data_source import DataSource
     from feast.feature_logging import LoggingConfig, LoggingSource
     from feast.feature_view import FeatureView
+    from feast.infra.offline_stores.file_source import FileSource
     from feast.infra.registry.base_registry import BaseRegistry
+    from feast.on_demand_feature_view import OnDemandFeatureView
     from feast.repo_config import RepoConfig
-    from feast.saved_dataset import SavedDatasetStorage
+    from feast.saved_dataset import SavedDatasetStorage, ValidationReference
 
 __all__ = [
     "AsofError",
@@ -96,6 +95,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
+_DUMMY_KEY = ((DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL),)
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
@@ -137,35 +137,6 @@ class _ViewRequest:
     ttl: timedelta | None
 
 
-def _checked_source(source: DataSource | None, owner: str) -> FileSource:
-    if source is None:
-        message = f"{owner} has no batch source; give it a FileSource"
-        raise AsofError(message)
-    if not isinstance(source, FileSource):
-        message = f"{owner} has a {type(source).__name__}; only a FileSource of Parquet files is supported"
-        raise AsofError(message)
-    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat):
-        message = f"{owner}: {type(source.file_format).__name__} is not supported, only Parquet is"
-        raise AsofError(message)
-    if source.s3_endpoint_override or source.connection_ref:
-        message = f"{owner}: s3_endpoint_override and connection_ref are not supported; set them in fsspec's own config"
-        raise AsofError(message)
-    return source
-
-
-def _located(path: str, repo_path: Path | None) -> str:
-    return path if URL_SCHEME.match(path) else str(Path(repo_path or "") / path)
-
-
-def _source_relation(engine: Engine, source: FileSource, repo_path: Path | None) -> Relation:
-    return parquet_relation(engine, _located(source.path, repo_path), f"source '{source.name}'")
-
-
-def _used_name(view: FeatureView | OnDemandFeatureView) -> str:
-    """Return the name by which a request refers to a view: its alias and version, where it has them."""
-    return str(view.projection.name_to_use())  # type: ignore[no-untyped-call]  # Feast leaves it untyped
-
-
 def _requests(
     views: Sequence[FeatureView],
     on_demand: Sequence[OnDemandFeatureView],
@@ -174,8 +145,8 @@ def _requests(
     full_feature_names: bool,
 ) -> tuple[list[_ViewRequest], list[str]]:
     """Sort the requested features by view; also name the columns that on-demand views will add."""
-    asked: dict[str, list[Feature]] = {_used_name(view): [] for view in views}
-    computed = {_used_name(view) for view in on_demand}
+    asked: dict[str, list[Feature]] = {used_name(view): [] for view in views}
+    computed = {used_name(view) for view in on_demand}
     added = []
     for position, ref in enumerate(refs):
         base, version, name = _parse_feature_ref(ref)
@@ -188,7 +159,7 @@ def _requests(
         else:
             message = f"'{ref}' is of no feature view of the request"
             raise AsofError(message)
-    return [_request(view, tuple(asked[_used_name(view)])) for view in views], added
+    return [_request(view, tuple(asked[used_name(view)])) for view in views], added
 
 
 def _request(view: FeatureView, features: tuple[Feature, ...]) -> _ViewRequest:
@@ -197,8 +168,7 @@ def _request(view: FeatureView, features: tuple[Feature, ...]) -> _ViewRequest:
         for column in view.entity_columns
         if column.name != DUMMY_ENTITY_ID
     )
-    source = _checked_source(view.batch_source, f"feature view '{view.name}'")
-    return _ViewRequest(_used_name(view), source, keys, features, view.ttl)
+    return _ViewRequest(used_name(view), joined_source(view), keys, features, view.ttl)
 
 
 def _view_join(engine: Engine, request: _ViewRequest, relation: Relation) -> tuple[ViewJoin, Relation]:
@@ -246,13 +216,15 @@ class _Extraction:
     repo_path: Path | None
     statement: Callable[..., str]
     extract: Extract  # without the relation and the numbers of its rows, which are known later
+    features: bool  # whether features are named; else all columns are read
 
     def sql(self, engine: Engine, *, in_order: bool) -> str:
-        relation = _source_relation(engine, self.source, self.repo_path)
+        relation = source_relation(engine, self.source, self.repo_path)
+        columns = self.extract.columns if self.features else tuple(relation.columns)
         relation.require(self.extract.columns, "which is to be read")
         times = [name for name in (self.extract.event_time, self.extract.created) if name]
         relation = with_instants(engine, relation, times)
-        extract = replace(self.extract, relation=relation.sql, source_order=relation.order)
+        extract = replace(self.extract, relation=relation.sql, source_order=relation.order, columns=columns)
         return self.statement(extract, in_order=in_order)
 
 
@@ -287,7 +259,7 @@ class _Retrieval:
         return rows, event_time, [join for join, _ in joins]
 
     def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
-        return _source_relation(engine, source, self.repo_path)
+        return source_relation(engine, source, self.repo_path)
 
     def _given_rows(self, engine: Engine, *, in_order: bool) -> Relation:
         return entity_relation(engine, self.entities, in_order=in_order)
@@ -351,39 +323,37 @@ class _Metadata(RetrievalMetadata):
 # ---- The job -------------------------------------------------------------------------------------------------------
 
 
-class AsofRetrievalJob(RetrievalJob):
+class AsofRetrievalJob(LocalRows, RetrievalJob):
     """A query that has not run yet. Each way to get its rows runs it once, on a connection of its own.
 
     Event times come as ``timestamp[us, tz=UTC]``; the other columns keep their Arrow types.
     """
 
-    def __init__(  # noqa: PLR0913  # plain values, kept as they are
+    def __init__(  # plain values, kept as they are
         self,
         query: _Query,
         options: AsofOfflineStoreConfig,
         repo_path: Path | None,
         *,
         metadata: RetrievalMetadata | None = None,
-        full_feature_names: bool = False,
-        on_demand_feature_views: Sequence[OnDemandFeatureView] = (),
+        on_demand: OnDemand | None = None,
     ) -> None:
         self._query = query
         self._options = options
         self._repo_path = repo_path
         self._metadata = metadata
-        self._full_feature_names = full_feature_names
-        self._on_demand_feature_views = list(on_demand_feature_views)
+        self._on_demand = on_demand or OnDemand()
         self._in_order = False
 
     @property
     def full_feature_names(self) -> bool:
         """Whether features are named ``view__feature``."""
-        return self._full_feature_names
+        return self._on_demand.full_feature_names
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
         """The on-demand feature views that are computed on the joined rows."""
-        return self._on_demand_feature_views
+        return list(self._on_demand.views)
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
@@ -395,6 +365,30 @@ class AsofRetrievalJob(RetrievalJob):
         job = copy(self)
         job._in_order = True  # noqa: SLF001  # a job of this very class
         return job
+
+    def transforming_complete_rows(self) -> AsofRetrievalJob:
+        """Return a job whose on-demand features are null where a source of theirs has no row.
+
+        Feast hands such rows over to the transformation, with nulls.
+        """
+        if not self._on_demand.views:
+            return self
+        job = copy(self)
+        views, present = marked(self._on_demand.views, self._query.views)  # type: ignore[attr-defined]  # a retrieval
+        job._query = replace(self._query, views=views)  # type: ignore[type-var]  # noqa: SLF001  # of this very class
+        job._on_demand = replace(self._on_demand, present=present)  # noqa: SLF001  # likewise
+        return job
+
+    def to_arrow(self, validation_reference: ValidationReference | None = None, timeout: int | None = None) -> pa.Table:
+        """Return all rows as a table, on-demand features included.
+
+        Args:
+            validation_reference: What the rows are validated against.
+            timeout: Has no effect.
+        """
+        if not self._on_demand.views:
+            return super().to_arrow(validation_reference, timeout)
+        return ComputedJob(self, self._on_demand).to_arrow(validation_reference, timeout)
 
     def to_sql(self) -> str:
         """Return the DuckDB statement, on-demand features aside. In-memory entity rows appear under a made-up name."""
@@ -428,9 +422,9 @@ class AsofRetrievalJob(RetrievalJob):
         Raises:
             AsofError: If the path is a URL, or the sources, the entity rows or the request don't fit.
         """
-        target = Path(_local(os.fspath(path)))
+        target = Path(local_path(os.fspath(path)))
         write = self._write_batches if self.on_demand_feature_views else self._copy
-        with _replacing(target) as partial:
+        with replacing(target) as partial:
             return write(partial, dict(metadata or {}))
 
     def persist(
@@ -453,8 +447,8 @@ class AsofRetrievalJob(RetrievalJob):
         if not isinstance(storage, SavedDatasetFileStorage):
             message = f"cannot persist to a {type(storage).__name__}, only to a SavedDatasetFileStorage"
             raise AsofError(message)
-        source = _checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
-        target = Path(_local(_located(source.path, self._repo_path)))
+        source = checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
+        target = Path(local_path(located(source.path, self._repo_path)))
         if target.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=source.path)
         if target.suffix == ".parquet":
@@ -483,17 +477,9 @@ class AsofRetrievalJob(RetrievalJob):
                     yield from reader
 
     def _computed(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        """Add the on-demand features batch by batch; the first batch with rows decides on the types of all."""
-        first = next(reader, pa.RecordBatch.from_pylist([], schema=reader.schema))
-        table = self._with_on_demand(first)
-        schema = _settled(self, table.schema)
-        yield pa.RecordBatch.from_pylist([], schema=schema)
-        yield from table.cast(schema).to_batches()
+        yield pa.RecordBatch.from_pylist([], schema=self._on_demand.schema(reader.schema))
         for batch in reader:
-            yield from self._with_on_demand(batch).cast(schema).to_batches()
-
-    def _with_on_demand(self, batch: pa.RecordBatch) -> pa.Table:
-        return _BatchJob(self, batch).to_arrow()
+            yield from self._on_demand.add(pa.Table.from_batches([batch])).to_batches()
 
     def _copy(self, partial: Path, metadata: dict[str, str]) -> int:
         pairs = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in metadata.items())
@@ -504,16 +490,16 @@ class AsofRetrievalJob(RetrievalJob):
         return int(written[0]) if written else 0
 
     def _write_batches(self, partial: Path, metadata: dict[str, str]) -> int:
-        rows = 0
-        with self.to_record_batches() as reader, pq.ParquetWriter(partial, reader.schema) as writer:
+        rows, reader = 0, self.to_record_batches()
+        # As metadata of the schema, which readers find: what is added to the footer later, Arrow's own readers hide.
+        with reader, pq.ParquetWriter(partial, reader.schema.with_metadata(metadata)) as writer:
             for batch in reader:
                 writer.write_batch(batch)
                 rows += batch.num_rows
-            writer.add_key_value_metadata(metadata)
         return rows
 
     def _write_folder(self, target: Path) -> None:
-        partial, old = _beside(target), _beside(target)
+        partial, old = beside(target), beside(target)
         try:
             self.write_parquet(partial / "part-0.parquet")
             if target.exists():
@@ -524,97 +510,10 @@ class AsofRetrievalJob(RetrievalJob):
             shutil.rmtree(old, ignore_errors=True)
 
 
-class _OnDemand(Protocol):
-    """What Feast's own code needs to know of a job to compute on-demand features."""
-
-    @property
-    def full_feature_names(self) -> bool: ...
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]: ...
-    @property
-    def metadata(self) -> RetrievalMetadata | None: ...
-
-
-def _settled(job: _OnDemand, schema: pa.Schema) -> pa.Schema:
-    """Give columns that are null throughout a batch the type that their on-demand feature view declares."""
-    declared = {
-        f"{_used_name(view)}__{feature.name}" if job.full_feature_names else feature.name: feature
-        for view in job.on_demand_feature_views
-        for feature in view.features
-    }
-    fields = [
-        item.with_type(feast_value_type_to_pa(declared[item.name].dtype.to_value_type()))
-        if pa.types.is_null(item.type) and item.name in declared
-        else item
-        for item in schema
-    ]
-    return pa.schema(fields)
-
-
-class _BatchJob(RetrievalJob):
-    """One batch of a job's rows, for Feast's own code to compute the on-demand features of."""
-
-    def __init__(self, job: _OnDemand, batch: pa.RecordBatch) -> None:
-        self._job = job
-        self._batch = batch
-
-    @property
-    def full_feature_names(self) -> bool:
-        return self._job.full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        return self._job.on_demand_feature_views
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        return self._job.metadata
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002  # Feast's signature
-        return pa.Table.from_batches([self._batch])
-
-
-# ---- Files to write ------------------------------------------------------------------------------------------------
-
-
-def _local(path: str) -> str:
-    local = path.removeprefix("file://")
-    if URL_SCHEME.match(local):
-        message = f"cannot write to '{path}': only local paths are supported"
-        raise AsofError(message)
-    return local
-
-
-def _beside(path: Path) -> Path:
-    """Return a free hidden name in the same folder, so that a rename moves it into place."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give a name to write to; what is there takes the target's place if, and only if, nothing fails."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(target)
-    try:
-        with explained(f"cannot write '{target}'"):
-            yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _append_to_file(path: Path, schema: pa.Schema, table: pa.Table) -> None:
-    """Write a file anew with the rows of a table after its own, so that they win full ties."""
-    with _replacing(path) as partial, pq.ParquetFile(path) as old, pq.ParquetWriter(partial, schema) as writer:
-        for batch in old.iter_batches():
-            writer.write_batch(batch)
-        writer.write_table(table)
-
-
 # ---- The store -----------------------------------------------------------------------------------------------------
 
 
-class AsofOfflineStore(OfflineStore):
+class AsofOfflineStore(MonitoredStore, OfflineStore):
     """Feast's interface to the join; see the module for how to plug it in."""
 
     supports_filter_by_created_timestamp = True
@@ -658,7 +557,8 @@ class AsofOfflineStore(OfflineStore):
         if entity_df is None:
             entity_df = TimeRange(*compute_non_entity_date_range(feature_views, start_date, end_date))
         check_entities(entity_df)
-        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        known = [used_name(view) for view in feature_views]
+        on_demand = requested_views(feature_refs, known, registry, project)
         requests, added = _requests(feature_views, on_demand, feature_refs, full_feature_names=full_feature_names)
         query = _Retrieval(entity_df, tuple(requests), tuple(added), config.repo_path, filter_by_created_timestamp)
         return AsofRetrievalJob(
@@ -666,8 +566,7 @@ class AsofOfflineStore(OfflineStore):
             config.offline_store,
             config.repo_path,
             metadata=_Metadata(feature_refs, query, config.offline_store),
-            full_feature_names=full_feature_names,
-            on_demand_feature_views=on_demand,
+            on_demand=OnDemand(tuple(on_demand), tuple(feature_refs), full_feature_names),
         )
 
     @staticmethod
@@ -689,7 +588,7 @@ class AsofOfflineStore(OfflineStore):
             config: The configuration of the feature repo.
             data_source: A FileSource of Parquet files.
             join_key_columns: The columns that make an entity.
-            feature_name_columns: The feature columns to read.
+            feature_name_columns: The feature columns to read; none for all columns, as transformations need them.
             timestamp_field: The column with the event time.
             created_timestamp_column: The column that says when a row was written.
             start_date: The earliest event time; a naive one is taken as UTC.
@@ -698,10 +597,10 @@ class AsofOfflineStore(OfflineStore):
         Raises:
             AsofError: If the source is not supported.
         """
-        constants = () if join_key_columns else ((DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL),)
+        constants = () if join_key_columns else _DUMMY_KEY
         extract = _extract(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
         extract = replace(extract, start=start_date, end=end_date, constants=constants)
-        return _extraction(config, data_source, latest_rows_sql, extract)
+        return _extraction(config, data_source, latest_rows_sql, extract, feature_name_columns)
 
     @staticmethod
     def pull_all_from_table_or_query(  # noqa: PLR0913, PLR0917  # Feast's signature
@@ -716,11 +615,13 @@ class AsofOfflineStore(OfflineStore):
     ) -> AsofRetrievalJob:
         """Read all rows from ``start_date`` to ``end_date``, both inclusive and optional.
 
+        Without join keys they come with Feast's stand-in for a key, the latest one last; but not those of a log.
+
         Args:
             config: The configuration of the feature repo.
             data_source: A FileSource of Parquet files.
             join_key_columns: The columns that make an entity.
-            feature_name_columns: The feature columns to read.
+            feature_name_columns: The feature columns to read; none for all columns, as transformations need them.
             timestamp_field: The column with the event time.
             created_timestamp_column: The column that says when a row was written.
             start_date: The earliest event time; a naive one is taken as UTC.
@@ -729,8 +630,10 @@ class AsofOfflineStore(OfflineStore):
         Raises:
             AsofError: If the source is not supported.
         """
+        constants = () if join_key_columns or timestamp_field == LOG_TIMESTAMP_FIELD else _DUMMY_KEY
         extract = _extract(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
-        return _extraction(config, data_source, all_rows_sql, replace(extract, start=start_date, end=end_date))
+        extract = replace(extract, start=start_date, end=end_date, constants=constants)
+        return _extraction(config, data_source, all_rows_sql, extract, feature_name_columns)
 
     @staticmethod
     def offline_write_batch(
@@ -751,23 +654,8 @@ class AsofOfflineStore(OfflineStore):
             AsofError: If the source is of another kind, or the columns differ.
         """
         owner = f"feature view '{feature_view.name}'"
-        source = _checked_source(feature_view.batch_source, owner)
-        path = Path(_local(_located(source.path, config.repo_path)))
-        sample = path if path.is_file() else next(iter(sorted(path.glob("*.parquet"))), None)
-        if sample is None:
-            message = f"{owner}: rows can be added to a Parquet file or a folder of them; '{path}' is neither"
-            raise AsofError(message)
-        schema = pq.read_schema(sample)
-        if schema.names != table.column_names:
-            message = f"{owner}: the columns must be {listed(schema.names)}, but are {listed(table.column_names)}"
-            raise AsofError(message)
-        with explained(f"{owner}: the rows don't fit the source"):
-            table = table.cast(schema)
-        if path.is_file():
-            _append_to_file(path, schema, table)
-        else:
-            with _replacing(path / f"{uuid.uuid4().hex}.parquet") as partial:
-                pq.write_table(table, partial)
+        source = checked_source(feature_view.batch_source, owner)
+        add_rows(Path(local_path(located(source.path, config.repo_path))), table, owner)
         if progress:
             progress(table.num_rows)
 
@@ -791,27 +679,7 @@ class AsofOfflineStore(OfflineStore):
         Raises:
             AsofError: If the destination is not a local folder.
         """
-        destination = logging_config.destination
-        if not isinstance(destination, FileLoggingDestination):
-            message = f"cannot log to a {type(destination).__name__}, only to a FileLoggingDestination"
-            raise AsofError(message)
-        folder = Path(_local(_located(destination.path, config.repo_path)))
-        partial = _beside(folder / "log")
-        try:
-            pds.write_dataset(
-                data if isinstance(data, pa.Table) else pds.dataset(data),
-                partial,
-                basename_template=f"{uuid.uuid4().hex}-{{i}}.parquet",
-                partitioning=destination.partition_by or None,
-                partitioning_flavor="hive" if destination.partition_by else None,
-                format="parquet",
-            )
-            for file in sorted(partial.rglob("*.parquet")):
-                place = folder / file.relative_to(partial)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        add_logs(logging_config.destination, data, config.repo_path)
 
 
 def _extract(keys: Sequence[str], features: Sequence[str], event_time: str, created: str | None) -> Extract:
@@ -820,8 +688,8 @@ def _extract(keys: Sequence[str], features: Sequence[str], event_time: str, crea
 
 
 def _extraction(
-    config: RepoConfig, source: DataSource, statement: Callable[..., str], extract: Extract
+    config: RepoConfig, source: DataSource, statement: Callable[..., str], extract: Extract, features: Sequence[str]
 ) -> AsofRetrievalJob:
-    checked = _checked_source(source, f"source '{source.name}'")
-    query = _Extraction(checked, config.repo_path, statement, extract)
+    checked = checked_source(source, f"source '{source.name}'")
+    query = _Extraction(checked, config.repo_path, statement, extract, bool(features))
     return AsofRetrievalJob(query, config.offline_store, config.repo_path)

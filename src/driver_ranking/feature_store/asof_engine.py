@@ -27,6 +27,10 @@ class AsofError(ValueError):
     """Something about a source, the entity rows or the request is wrong; the message says what and what to do."""
 
 
+class UnsupportedError(AsofError, NotImplementedError):
+    """Feast offers this, the store does not; the message says what to use instead."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn errors of DuckDB and Arrow into one that starts with what failed."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,19 +27,14 @@ import pyarrow as pa
 from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
-from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.utils import compute_non_entity_date_range
 from pydantic import Field, StrictStr
 
 from driver_ranking.feature_store.asof import (
     AsofOfflineStore,
     AsofOfflineStoreConfig,
-    _BatchJob,
-    _checked_source,
-    _located,
     _requests,
     _Retrieval,
-    _settled,
 )
 from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
@@ -47,12 +42,16 @@ from driver_ranking.feature_store.asof_engine import (
     AsofError,
     Engine,
     Relation,
+    UnsupportedError,
     open_engine,
 )
+from driver_ranking.feature_store.asof_files import LocalRows
+from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
 from driver_ranking.feature_store.asof_rows import (
     TimeRange,
     require_distinct,
 )
+from driver_ranking.feature_store.asof_sources import checked_source, located
 from driver_ranking.feature_store.asof_spark_groups import JoinSides, cogrouped, planned
 from driver_ranking.feature_store.asof_spark_rows import (
     arrow_schema,
@@ -77,8 +76,9 @@ if TYPE_CHECKING:
     from feast.feature_view import FeatureView
     from feast.infra.offline_stores.file_source import FileSource
     from feast.infra.registry.base_registry import BaseRegistry
+    from feast.on_demand_feature_view import OnDemandFeatureView
     from feast.repo_config import RepoConfig
-    from feast.saved_dataset import SavedDatasetStorage
+    from feast.saved_dataset import SavedDatasetStorage, ValidationReference
     from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["SparkAsofOfflineStore", "SparkAsofOfflineStoreConfig", "SparkAsofRetrievalJob"]
@@ -215,7 +215,7 @@ class _SparkRetrieval:
         for view in self.retrieval.views:
             source = view.source
             if source.path not in found:
-                path = _located(source.path, self.retrieval.repo_path)
+                path = located(source.path, self.retrieval.repo_path)
                 found[source.path] = numbered_source(spark, path, f"source '{source.name}'")
         return found
 
@@ -333,7 +333,7 @@ class _SparkMetadata(RetrievalMetadata):
         return getattr(self, name)
 
 
-class SparkAsofRetrievalJob(RetrievalJob):
+class SparkAsofRetrievalJob(LocalRows, RetrievalJob):
     """A query that has not run yet.
 
     ``to_spark_df`` gives rows that stay on the cluster, in no order; ``to_df`` and ``to_arrow`` bring them here. Event
@@ -343,26 +343,22 @@ class SparkAsofRetrievalJob(RetrievalJob):
     def __init__(
         self,
         query: _SparkRetrieval,
-        refs: Sequence[str],
-        on_demand_feature_views: Sequence[OnDemandFeatureView],
-        *,
-        full_feature_names: bool,
+        on_demand: OnDemand,
     ) -> None:
         self._query = query
-        self._metadata = _SparkMetadata(refs, self)
-        self._full_feature_names = full_feature_names
-        self._on_demand_feature_views = list(on_demand_feature_views)
+        self._metadata = _SparkMetadata(on_demand.refs, self)
+        self._on_demand = on_demand
         self._in_order = False
 
     @property
     def full_feature_names(self) -> bool:
         """Whether features are named ``view__feature``."""
-        return self._full_feature_names
+        return self._on_demand.full_feature_names
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
         """The on-demand feature views that are computed on the joined rows."""
-        return self._on_demand_feature_views
+        return list(self._on_demand.views)
 
     @property
     def metadata(self) -> RetrievalMetadata:
@@ -375,6 +371,28 @@ class SparkAsofRetrievalJob(RetrievalJob):
         job._in_order = True  # noqa: SLF001 - a job of this very class
         return job
 
+    def transforming_complete_rows(self) -> SparkAsofRetrievalJob:
+        """Return a job whose on-demand features are null where a source of theirs has no row.
+
+        Feast hands such rows over to the transformation, with nulls.
+        """
+        views, present = marked(self._on_demand.views, self._query.retrieval.views)
+        job = copy(self)
+        job._query = replace(self._query, retrieval=replace(self._query.retrieval, views=views))  # noqa: SLF001 - as above
+        job._on_demand = replace(self._on_demand, present=present)  # noqa: SLF001 - likewise
+        return job
+
+    def to_arrow(self, validation_reference: ValidationReference | None = None, timeout: int | None = None) -> pa.Table:
+        """Return all rows as a table, on-demand features included.
+
+        Args:
+            validation_reference: What the rows are validated against.
+            timeout: Has no effect.
+        """
+        if not self._on_demand.views:
+            return super().to_arrow(validation_reference, timeout)
+        return ComputedJob(self, self._on_demand).to_arrow(validation_reference, timeout)
+
     def to_spark_df(self) -> DataFrame:
         """Return the rows as a Spark DataFrame, on-demand features included.
 
@@ -384,7 +402,16 @@ class SparkAsofRetrievalJob(RetrievalJob):
             AsofError: If the sources, the entity rows or the request don't fit.
         """
         frame = self._query.frame(in_order=self._in_order)
-        return _with_on_demand(frame, self) if self.on_demand_feature_views else frame
+        return _with_on_demand(frame, self._on_demand) if self._on_demand.views else frame
+
+    def to_sql(self) -> str:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        message = "to_sql is not supported: the join is no one statement on Spark. Use to_spark_df, and its explain()"
+        raise UnsupportedError(message)
 
     def persist(
         self,
@@ -406,8 +433,8 @@ class SparkAsofRetrievalJob(RetrievalJob):
         if not isinstance(storage, SavedDatasetFileStorage):
             message = f"cannot persist to a {type(storage).__name__}, only to a SavedDatasetFileStorage"
             raise AsofError(message)
-        source = _checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
-        folder = ParquetFolder(_located(source.path, self._query.retrieval.repo_path))
+        source = checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
+        folder = ParquetFolder(located(source.path, self._query.retrieval.repo_path))
         frame = self.to_spark_df()
         if not allow_overwrite and folder.exists(frame.sparkSession):
             raise SavedDatasetLocationAlreadyExists(location=source.path)
@@ -439,27 +466,15 @@ class SparkAsofRetrievalJob(RetrievalJob):
         return frame
 
 
-@dataclass(frozen=True)
-class _OnDemand:
-    """What computing on-demand features needs, without what stays on the driver."""
-
-    full_feature_names: bool
-    on_demand_feature_views: list[OnDemandFeatureView]
-    metadata: RetrievalMetadata
-
-
-def _with_on_demand(frame: DataFrame, job: SparkAsofRetrievalJob) -> DataFrame:
-    """Add the on-demand features, record batch by record batch; types are those that they have on no rows."""
+def _with_on_demand(frame: DataFrame, on_demand: OnDemand) -> DataFrame:
+    """Add the on-demand features, record batch by record batch."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    features = RetrievalMetadata(job.metadata.features, [])
-    asked = _OnDemand(job.full_feature_names, job.on_demand_feature_views, features)
-    empty = pa.RecordBatch.from_pylist([], schema=arrow_schema(frame))
-    schema = _settled(asked, _BatchJob(asked, empty).to_arrow().schema)
+    schema = on_demand.schema(arrow_schema(frame))
 
     def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:  # pragma: no cover - on workers
         for batch in batches:
-            yield from _BatchJob(asked, batch).to_arrow().cast(schema).to_batches()
+            yield from on_demand.add(pa.Table.from_batches([batch])).cast(schema).to_batches()
 
     return frame.mapInArrow(computed, from_arrow_schema(schema))
 
@@ -510,8 +525,9 @@ class SparkAsofOfflineStore(AsofOfflineStore):
         if entity_df is None:
             entity_df = TimeRange(*compute_non_entity_date_range(feature_views, start_date, end_date))
         check_entities(entity_df)
-        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        known = [used_name(view) for view in feature_views]
+        on_demand = requested_views(feature_refs, known, registry, project)
         requests, added = _requests(feature_views, on_demand, feature_refs, full_feature_names=full_feature_names)
         asked = _Retrieval(entity_df, tuple(requests), tuple(added), config.repo_path, filter_by_created_timestamp)
         query = _SparkRetrieval(asked, config.offline_store)
-        return SparkAsofRetrievalJob(query, feature_refs, on_demand, full_feature_names=full_feature_names)
+        return SparkAsofRetrievalJob(query, OnDemand(tuple(on_demand), tuple(feature_refs), full_feature_names))

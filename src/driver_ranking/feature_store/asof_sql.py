@@ -182,12 +182,17 @@ def all_rows_sql(extract: Extract, *, in_order: bool = False) -> str:
 
     Args:
         extract: What to read.
-        in_order: Whether the rows come in the order of the source.
+        in_order: Whether the rows come in the order of the source. Else rows without a key come with the latest one
+            last, as who writes them one after the other has to leave that one.
     """
-    order = f"\nORDER BY {', '.join(map(quoted, extract.source_order))}" if in_order else ""
+    order = list(map(quoted, extract.source_order)) if in_order else []
+    if extract.constants and not in_order:
+        times = [_microseconds(extract.event_time), f"{_microseconds(extract.created)} NULLS FIRST"]
+        order = [*times, *map(quoted, extract.source_order)]
+    sorting = f"\nORDER BY {', '.join(order)}" if order else ""
     return (
         f"SELECT {', '.join(_extracted(extract, map(quoted, extract.columns)))}\nFROM {extract.relation}\n"
-        f"WHERE {within(extract.event_time, extract.start, extract.end)}{order}"
+        f"WHERE {within(extract.event_time, extract.start, extract.end)}{sorting}"
     )
 
 

@@ -49,7 +49,7 @@ class ExtractedFeatures:
     def _write(self, path: str) -> int:
         job: Any = self.job
         if hasattr(job, "write_parquet"):
-            return int(job.in_request_order().write_parquet(path, metadata=self.metadata))
+            return int(completed(job).in_request_order().write_parquet(path, metadata=self.metadata))
         table = job.to_arrow().sort_by(_ROW_NUMBER).drop_columns([_ROW_NUMBER])
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **self.metadata})
         pq.write_table(table, path)
@@ -89,6 +89,11 @@ def point_in_time_features(  # noqa: PLR0913, PLR0917 - what an extraction is ma
         )
     described = {FEATURES_KEY: json.dumps(features.columns), FEATURE_SERVICE_KEY: features.service.name}
     return ExtractedFeatures(job, {**described, **metadata}, row_count)
+
+
+def completed(job: Any) -> Any:  # noqa: ANN401 - a retrieval job of any store
+    """Return a job that transforms on demand only what has a row in each source, as it is done online, if it can."""
+    return job.transforming_complete_rows() if hasattr(job, "transforming_complete_rows") else job
 
 
 def feature_columns(schema: pa.Schema) -> tuple[str, ...]:

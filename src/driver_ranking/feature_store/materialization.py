@@ -13,7 +13,7 @@ retrieval job has `to_record_batches(rows_per_batch)`, and writes each batch by 
 otherwise by the store's own `online_write_batch`. The rows that end up online are the same.
 
 Views that need more than that go through Feast's local engine unchanged: transformations, aggregations, views of other
-views, stream sources, views without entities, `enable_validation`, `offline=True`, `online=False`. (A `ttl` is none of
+views, stream sources, `enable_validation`, `offline=True`, `online=False`. (A `ttl` is none of
 these: Feast's local engine doesn't look at it when it materializes, nor does this one.)
 
 The module imports nothing else of the project but its errors, `bulk_write` and `sqlite_times`.
@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
-from feast.feature_view import DUMMY_ENTITY_NAME, FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilder
@@ -135,7 +135,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         sink = Sink.of(self.online_store, self.repo_config, task.feature_view, columns)
         with progress_bar(task) as bar:
             for batch in record_batches(job, self.rows_per_batch):
-                sink.write(_renamed(batch, columns.field_mapping or {}))
+                sink.write(_keyed(_renamed(batch, columns.field_mapping or {}), columns))
                 rows += batch.num_rows
                 bar.update(batch.num_rows)
         seconds = time.monotonic() - start
@@ -160,7 +160,6 @@ def plain_source(task: MaterializationTask) -> DataSource | None:
     plain = bool(
         type(view) is FeatureView  # batch, stream and other kinds of views add steps
         and view.data_source is view.batch_source  # neither a stream source nor other views
-        and view.entities != [DUMMY_ENTITY_NAME]
         and task.only_latest
         and view.online
         and view.features
@@ -208,6 +207,13 @@ def _cut(table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
 
 def _renamed(batch: pa.RecordBatch, mapping: dict[str, str]) -> pa.RecordBatch:
     return batch.rename_columns([mapping.get(name, name) for name in batch.schema.names])
+
+
+def _keyed(batch: pa.RecordBatch, columns: ColumnInfo) -> pa.RecordBatch:
+    """Add Feast's stand-in for the key of a view without entities, where the offline store has not."""
+    if columns.join_keys or DUMMY_ENTITY_ID in batch.schema.names:
+        return batch
+    return batch.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * batch.num_rows, pa.string()))
 
 
 class Bar(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError, MissingFeatureError
+from driver_ranking.feature_store import reapplying
 from driver_ranking.feature_store.places import keep_to_configuration
 from driver_ranking.feature_store.repo_values import require_plain_values
 from driver_ranking.redaction import without_secrets
@@ -66,6 +67,7 @@ class FeatureRepo:
         require_plain_values(self.config_file)
         from feast import FeatureStore
 
+        reapplying.order_projections()
         with explained(f"The configuration {self.config_file} can't be used"):
             return FeatureStore(repo_path=str(self.path), fs_yaml_file=self.config_file)
 
@@ -98,6 +100,7 @@ class FeatureRepo:
             with _registry_lock(store, fcntl.LOCK_EX):
                 registry = store.registry
                 keep_to_configuration(store)
+                reapplying.settle_transformations(registry, store.project, definitions.feature_views)
                 apply_total_with_repo_instance(
                     store, store.project, registry, definitions, skip_source_validation=False
                 )
@@ -155,7 +158,8 @@ def find_defined_service(definitions: "RepoContents", name: str) -> "FeatureServ
 def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> ServiceFeatures:
     """Match the columns that a model wants with what a feature service offers.
 
-    Columns have the features' own names, or ``view__feature`` if that is how the model names them.
+    Columns have the features' own names, or ``view__feature`` if that is how the model names them, or, as long as there
+    is no model, if two features have one name.
 
     Raises:
         MissingFeatureError: The service lacks a feature that is wanted.
@@ -164,7 +168,7 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
     projections = service.feature_view_projections
     short = tuple(column for one in projections for column in projected_columns(one, full_names=False).values())
     full = tuple(column for one in projections for column in projected_columns(one, full_names=True).values())
-    full_names = bool(wanted) and set(wanted) <= set(full)
+    full_names = set(wanted) <= set(full) if wanted else len(set(short)) < len(short)
     columns = full if full_names else short
     missing = [name for name in wanted if name not in columns]
     if missing:

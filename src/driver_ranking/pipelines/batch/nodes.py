@@ -38,13 +38,15 @@ def check_request(
     The model is loaded and tried on its input example: none that fails goes on to extract features for a whole request.
 
     Raises:
-        RequestError: A column of the request has the name of a feature or of an output column.
+        RequestError: A column of the request has the name of a feature or of an output column, or one is missing.
+        FeatureStoreError: A view of the model's service has features that can't be joined.
         FeatureServiceNotFoundError: The repo does not define the model's service.
         MissingFeatureError: The service lacks a feature of the model's signature.
         ModelSignatureError: A column of the signature can't hold exactly what the service declares.
         ModelError: The model can't be loaded, gives labels, or fails on its input example.
     """
     from driver_ranking.feature_store.extraction import refuse_columns
+    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import find_defined_service
     from driver_ranking.model_features import features_of
     from driver_ranking.model_trial import try_on_example
@@ -52,6 +54,7 @@ def check_request(
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
+    refuse_unjoinable(service, batch_request.columns, DefinedViews.of_repo(feature_definitions))
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
         refuse_columns(batch_request.columns, features_of(model, service).columns, "a feature")
     try_on_example(champion_model.load(model))

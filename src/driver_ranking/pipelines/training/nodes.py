@@ -37,12 +37,15 @@ def extract_training_rows(
         RequestError: The orders have no label column, or a column with the name of a feature.
     """
     from driver_ranking.feature_store.extraction import point_in_time_features
+    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import features_for, find_service
 
     if training["label"] not in driver_orders.columns:
         message = f"{driver_orders.filepath}: the label {training['label']!r} is not among the columns."
         raise RequestError(message)
-    features = features_for(find_service(feature_store, training["feature_service"]))
+    service = find_service(feature_store, training["feature_service"])
+    refuse_unjoinable(service, driver_orders.columns, DefinedViews.of_store(feature_store))
+    features = features_for(service)
     return point_in_time_features(feature_store, features, driver_orders.sql, driver_orders.columns, {})
 
 

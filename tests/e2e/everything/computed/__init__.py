@@ -1,0 +1,1 @@
+"""On-demand feature views in a folder of their own."""
