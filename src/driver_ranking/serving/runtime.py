@@ -125,7 +125,6 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 
 def protocol_error(error: DriverRankingError) -> MLServerError:
     """Return what MLServer answers a client with."""
-    count_failure(error)
     return MLServerError(error.public_message, error.status)
 
 

@@ -9,7 +9,8 @@ before they are used. What they mend, as of MLServer 1.7.1:
 - types are checked strictly, sizes are limited, and gRPC has status codes for it
 - the registry's version is the version
 - loading a model again swaps it within the runtime; what can't be loaded leaves the old one in place
-- the OpenAPI page shows what is served
+- the OpenAPI page shows what is served, without a network
+- gRPC has its own health service and reflection
 - signals reach MLServer alone, which stops its servers in order; uvicorn would take them as well, and end the process
   in the middle of that
 """
@@ -33,6 +34,7 @@ from mlserver.settings import ModelSettings, Settings
 
 from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
 from driver_ranking.serving.grpc import RankingServicer
+from driver_ranking.serving.grpc_health import RankingGRPCServer
 from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
 from driver_ranking.serving.settings import ServerSettings
 
@@ -52,6 +54,7 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
     mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
     mlserver.grpc.server.InferenceServicer = RankingServicer
+    mlserver.server.GRPCServer = RankingGRPCServer
 
 
 class DeafServer(uvicorn.Server):
