@@ -16,10 +16,13 @@ from mlserver.types import InferenceResponse, RepositoryIndexRequest, State
 from mlserver.utils import extract_headers, insert_headers
 
 from driver_ranking.serving.data_plane import answered
+from driver_ranking.serving.grpc_counting import UNREADABLE
 from driver_ranking.serving.grpc_messages import decoded
 from driver_ranking.serving.metrics import count_failure
 from driver_ranking.serving.protocol import sendable_headers
 
+_MOST_DETAILS = 1_000
+_NO_MESSAGE = "The message can't be read: it is not one of this method."
 _FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
 _CODES = {
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -44,6 +47,11 @@ def _named(request: Any) -> str:  # noqa: ANN401 - a request to load or unload
     return str(request.model_name or request.repository_name)
 
 
+def _require_message(request: object) -> None:
+    if request is UNREADABLE:
+        raise MLServerError(_NO_MESSAGE, HTTPStatus.BAD_REQUEST)
+
+
 def _aborting(method: Method) -> Method:
     """Answer errors with gRPC's status; MLServer would log each with a traceback, or send it."""
 
@@ -51,10 +59,12 @@ def _aborting(method: Method) -> Method:
     async def call(self: object, request: object, context: Any) -> Any:  # noqa: ANN401 - gRPC's types
         try:
             with answered():
+                _require_message(request)
                 return await method(self, request, context)
         except MLServerError as error:
             count_failure(error.status_code)
-            await context.abort(_code(error.status_code), str(error))
+            # it is sent in a header, of which clients take some KiB; it may name what the client made up
+            await context.abort(_code(error.status_code), str(error)[:_MOST_DETAILS])
 
     return call
 

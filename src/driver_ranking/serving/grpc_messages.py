@@ -25,6 +25,7 @@ _UNREADABLE = "The tensors can't be read: their contents must fit their datatype
 # KServe's description of the protocol has kinds of parameters that MLServer's lacks: their numbers in it
 _DOUBLE_PARAM, _UINT64_PARAM = 4, 5
 _VARINT = 0
+_MOST_BYTES = 64
 _WHOLE = {"int_contents", "uint_contents", "uint64_contents"}
 
 
@@ -51,6 +52,8 @@ def _value(parameter: pb.InferParameter) -> object:
     if choice is not None:
         return getattr(parameter, choice)
     value = None
+    if parameter.ByteSize() > _MOST_BYTES:  # it would take seconds to list what a full message has
+        return value
     for field in UnknownFieldSet(parameter):  # of one choice the last is meant
         if field.field_number == _UINT64_PARAM and field.wire_type == _VARINT:
             value = int(field.data)

@@ -34,6 +34,7 @@ from mlserver.settings import ModelSettings, Settings
 
 from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
 from driver_ranking.serving.grpc import RankingServicer
+from driver_ranking.serving.grpc_counting import CountingInterceptor
 from driver_ranking.serving.grpc_health import RankingGRPCServer
 from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
 from driver_ranking.serving.settings import ServerSettings
@@ -54,6 +55,7 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
     mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
     mlserver.grpc.server.InferenceServicer = RankingServicer
+    mlserver.grpc.server.PromServerInterceptor = CountingInterceptor
     mlserver.server.GRPCServer = RankingGRPCServer
 
 
