@@ -26,16 +26,18 @@ from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from mlserver.grpc import dataplane_pb2 as pb
-from mlserver.grpc.converters import ModelInferRequestConverter, ModelInferResponseConverter
+from mlserver.grpc.converters import ModelInferResponseConverter
 from mlserver.rest.responses import Response
-from mlserver.types import InferenceRequest
 from online.requests_for import grpc_message, rest_body
 
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
+from driver_ranking.serving.binary_tensors import Split
 from driver_ranking.serving.champion import Champion, ChampionLoader, microseconds_now
-from driver_ranking.serving.protocol import encode_answer, parse_json, parse_request
+from driver_ranking.serving.grpc_messages import decoded
+from driver_ranking.serving.protocol import encode_answer, parse_request
+from driver_ranking.serving.request_body import read_infer
 from driver_ranking.serving.service import Ranked
 
 if TYPE_CHECKING:
@@ -109,11 +111,11 @@ def parts(champion: Champion, raw: Raw, driver_id: NDArray[np.int64]) -> dict[st
     answer = Ranked(rank(driver_id, rows), champion.model)
 
     def rest() -> bytes:
-        request = parse_request(parse_json(InferenceRequest, body), MOST_IDS)
+        request = parse_request(read_infer(Split(body, None)).payload, MOST_IDS)
         return bytes(Response(encode_answer(answer, request, PROJECT).model_dump()).body)
 
     def grpc() -> bytes:
-        received = ModelInferRequestConverter.to_types(pb.ModelInferRequest.FromString(message))
+        received = decoded(pb.ModelInferRequest.FromString(message))
         response = encode_answer(answer, parse_request(received, MOST_IDS), PROJECT)
         return bytes(ModelInferResponseConverter.from_types(response, use_raw=True).SerializeToString())
 

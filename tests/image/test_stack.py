@@ -46,7 +46,8 @@ def served_scores(stack: Stack, ids: list[int]) -> dict[int, float]:
     tensor = {"name": "driver_id", "shape": [len(ids)], "datatype": "INT64", "data": ids}
     request = {"parameters": {"top_k": len(ids)}, "inputs": [tensor]}
     answer = stack.network.post(f"{URL}/v2/models/driver_ranking/infer", request)
-    return dict(zip(*(output["data"] for output in answer["outputs"]), strict=True))
+    driver_id, score, _ = (output["data"] for output in answer["outputs"])
+    return dict(zip(driver_id, score, strict=True))
 
 
 def test_the_stack_trains_materializes_serves_scores_and_is_watched(stack: Stack) -> None:

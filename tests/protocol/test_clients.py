@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TRITON = [client for client in COMMANDS if client.startswith("tritonclient")]
 OVER_GRPC = [client for client in COMMANDS if "grpc" in client]
-OVER_REST = [client for client in COMMANDS if client not in OVER_GRPC]
+TRITON_OVER_REST = [client for client in TRITON if client not in OVER_GRPC]
 TYPED_AND_RAW = ["kserve.grpc", "compiled.grpc"]  # tritonclient sends raw contents only
 
 DRIVERS = [1001, 1002, 1003, 1004, 1005]
@@ -70,7 +70,8 @@ def _without_id(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_plain_json_ranks_all_drivers_best_first(plain: dict[str, Any]) -> None:
-    drivers, scores = (output["data"] for output in plain["by version"]["outputs"])
+    drivers, scores, excluded = (output["data"] for output in plain["by version"]["outputs"])
+    assert excluded == []
     assert sorted(drivers) == DRIVERS
     assert scores == sorted(scores, reverse=True)
 
@@ -84,7 +85,7 @@ def test_clients_read_health(client: str, said: Said) -> None:
 @pytest.mark.parametrize("client", [*TRITON, "compiled.grpc"])
 def test_clients_read_what_the_server_is(client: str, said: Said) -> None:
     server = said(client)["server"]
-    assert (server["name"], server["extensions"]) == ("driver_ranking", ["model_repository"])
+    assert (server["name"], server["extensions"]) == ("driver_ranking", ["binary_tensor_data", "model_repository"])
     assert server["version"]
 
 
@@ -145,7 +146,7 @@ def _models(index: Any) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("client", COMMANDS)
 def test_clients_raise_their_own_exception_with_our_message(client: str, said: Said) -> None:
-    errors = {case: error for case, error in said(client)["errors"].items() if case != "binary"}
+    errors = said(client)["errors"]
     assert set(errors) == set(ERRORS) - ({"unknown version"} if client == "kserve.rest" else set())
     for case, error in errors.items():
         http_status, grpc_status, message = ERRORS[case]
@@ -154,11 +155,16 @@ def test_clients_raise_their_own_exception_with_our_message(client: str, said: S
         assert error["message"] == message or (client == "kserve.rest" and error["message"].startswith(f"{message}, "))
 
 
-@pytest.mark.parametrize("client", OVER_REST)
-def test_binary_tensors_over_rest_are_refused_with_what_to_do(client: str, said: Said) -> None:
-    error = said(client)["errors"]["binary"]
-    assert (error["type"], error["status"]) == (EXCEPTIONS[client], "400")
-    assert "Send JSON; with tritonclient.http, give binary_data=False." in error["message"]
+@pytest.mark.parametrize("client", TRITON_OVER_REST)
+@pytest.mark.parametrize("way", ["as it comes", "compressed", "json", "json answers"])
+def test_tritonclient_over_rest_is_told_the_ranking_in_any_form(client: str, way: str, said: Said) -> None:
+    assert said(client)["ways"][way] == said(client)["answers"]
+
+
+def test_kserve_over_rest_sends_binary_tensors(said: Said, plain: dict[str, Any]) -> None:
+    # it reads no binary answers, and asks for none
+    binary = said("kserve.rest")["binary_answer"]
+    assert _without_id(binary) == plain["the best"] | {"model_version": None}
 
 
 def test_clients_take_the_model_out_of_service_and_back(served_project: Path, run: Run) -> None:

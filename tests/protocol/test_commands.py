@@ -92,7 +92,11 @@ def test_curl_reads_metadata(server: Serving) -> None:
 def test_curl_asks_for_a_ranking(server: Serving) -> None:
     answer = _posted(server.infer_url, _request("from curl", [1001, 1003]))
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("from curl", "driver_ranking", "1")
-    assert [(output["name"], output["shape"]) for output in answer["outputs"]] == [("driver_id", [1]), ("score", [1])]
+    assert [(output["name"], output["shape"]) for output in answer["outputs"]] == [
+        ("driver_id", [1]),
+        ("score", [1]),
+        ("excluded_driver_id", [0]),
+    ]
 
 
 def test_curl_asks_the_plain_endpoint(server: Serving) -> None:

@@ -116,7 +116,6 @@ RAW: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "nested too deep": (b"[" * 100_000, JSON, 400, "not JSON"),
     "text": (json.dumps(GOOD).encode(), {"Content-Type": "text/plain"}, 415, "must be JSON"),
     "a form": (b"a=1", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "must be JSON"),
-    "binary tensors": (b"{}", {"Inference-Header-Content-Length": "2"}, 400, "binary_data=False"),
     "an encoding that is not known": (b"{}", JSON | {"Content-Encoding": "br"}, 415, "plain or with gzip"),
     "no gzip": (b"{}", JSON | {"Content-Encoding": "gzip"}, 400, "not gzip"),
     "half a gzip": (

@@ -331,7 +331,7 @@ def _scored(answer: Answer, body: bytes, ids: list[int]) -> Answer:
     """Read a V2 answer; anything that it lacks makes it a wrong one."""
     try:
         content = json.loads(body)
-        driver, score = content["outputs"]
+        driver, score, excluded = content["outputs"]
         answer = replace(
             answer, model_version=content["model_version"], driver_id=driver["data"][0], score=score["data"][0]
         )
@@ -342,9 +342,11 @@ def _scored(answer: Answer, body: bytes, ids: list[int]) -> Answer:
             "outputs": [
                 {"name": "driver_id", "shape": [1], "datatype": "INT64", "data": [answer.driver_id]},
                 {"name": "score", "shape": [1], "datatype": "FP64", "data": [answer.score]},
+                excluded | {"name": "excluded_driver_id", "shape": [len(excluded["data"])], "datatype": "INT64"},
             ],
         }
-        right = content == expected and answer.driver_id in ids and math.isfinite(score["data"][0])
+        known = answer.driver_id in ids and set(excluded["data"]) < set(ids)
+        right = content == expected and known and math.isfinite(score["data"][0])
     except (ValueError, KeyError, TypeError, IndexError):
         right = False
     return answer if right else replace(answer, problem=WRONG_BODY)

@@ -17,13 +17,14 @@ from mlserver.types import (
     InferenceRequest,
     InferenceResponse,
     MetadataModelResponse,
+    MetadataServerResponse,
     RepositoryIndexResponseItem,
     State,
 )
-from mlserver.utils import generate_uuid
 from prometheus_client import Counter, Summary
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.serving.binary_tensors import EXTENSION
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
 
@@ -66,6 +67,12 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
         super().__init__(settings, model_registry)
         self._counted: dict[tuple[str, str | None], _Counted] = {}
 
+    async def metadata(self) -> MetadataServerResponse:
+        """Return what the server is; what it speaks does not depend on what the settings list."""
+        metadata: MetadataServerResponse = await super().metadata()
+        metadata.extensions = list(dict.fromkeys([EXTENSION, *metadata.extensions]))
+        return metadata
+
     async def ready(self) -> bool:
         """Return whether there are models and all can answer; MLServer takes none at all for ready."""
         models = list(await self._model_registry.get_models())
@@ -107,12 +114,11 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
             # found before anything is counted: the labels of metrics must not be what clients make up
             labels = name, getattr(model, "served_version", model.version)
             counted = self._counted.get(labels) or self._counted.setdefault(labels, self._labelled(*labels))
-            payload.id = payload.id or generate_uuid()
             self._inference_middleware.request_middleware(payload, model.settings)
             with counted.duration.time(), counted.failures.count_exceptions(), model_context(model.settings):
                 answer: InferenceResponse = await model.predict(payload)
             counted.successes.inc()
-            answer.id = payload.id
+            answer.id = payload.id  # of an answer to a request without one, the protocol says that it has none
             self._inference_middleware.response_middleware(answer, model.settings)
             return answer
 

@@ -1,8 +1,6 @@
 """MLServer's gRPC service, with a status for each kind of error."""
 
 import functools
-import math
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -14,22 +12,17 @@ from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelInferResponseConverter, ModelMetadataResponseConverter
 from mlserver.grpc.servicers import InferenceServicer
 from mlserver.grpc.utils import to_headers, to_metadata
-from mlserver.raw import unpack
-from mlserver.types import (
-    InferenceRequest,
-    InferenceResponse,
-    Parameters,
-    RepositoryIndexRequest,
-    RequestInput,
-    RequestOutput,
-    State,
-)
+from mlserver.types import InferenceResponse, RepositoryIndexRequest, State
 from mlserver.utils import extract_headers, insert_headers
 
 from driver_ranking.serving.data_plane import answered
+from driver_ranking.serving.grpc_counting import UNREADABLE
+from driver_ranking.serving.grpc_messages import decoded
+from driver_ranking.serving.metrics import count_failure
 from driver_ranking.serving.protocol import sendable_headers
 
-_UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
+_MOST_DETAILS = 1_000
+_NO_MESSAGE = "The message can't be read: it is not one of this method."
 _FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
 _CODES = {
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -54,6 +47,11 @@ def _named(request: Any) -> str:  # noqa: ANN401 - a request to load or unload
     return str(request.model_name or request.repository_name)
 
 
+def _require_message(request: object) -> None:
+    if request is UNREADABLE:
+        raise MLServerError(_NO_MESSAGE, HTTPStatus.BAD_REQUEST)
+
+
 def _aborting(method: Method) -> Method:
     """Answer errors with gRPC's status; MLServer would log each with a traceback, or send it."""
 
@@ -61,51 +59,14 @@ def _aborting(method: Method) -> Method:
     async def call(self: object, request: object, context: Any) -> Any:  # noqa: ANN401 - gRPC's types
         try:
             with answered():
+                _require_message(request)
                 return await method(self, request, context)
         except MLServerError as error:
-            await context.abort(_code(error.status_code), str(error))
+            count_failure(error.status_code)
+            # it is sent in a header, of which clients take some KiB; it may name what the client made up
+            await context.abort(_code(error.status_code), str(error)[:_MOST_DETAILS])
 
     return call
-
-
-def decoded(request: pb.ModelInferRequest) -> InferenceRequest:
-    """Return a request in MLServer's types. MLServer's converter warns at each call that it is deprecated.
-
-    Raises:
-        ValueError: The contents don't fit the datatypes and shapes.
-        struct.error: Likewise.
-    """
-    raw = request.raw_input_contents or [None] * len(request.inputs)
-    return InferenceRequest.model_construct(
-        id=request.id or None,  # one is made then, as over REST
-        parameters=_parameters(request.parameters),
-        inputs=[_input(tensor, content) for tensor, content in zip(request.inputs, raw, strict=True)],
-        outputs=[RequestOutput.model_construct(name=output.name) for output in request.outputs] or None,
-    )
-
-
-def _parameters(parameters: Any) -> Parameters:  # noqa: ANN401 - gRPC's types
-    given = {
-        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
-        for name, value in parameters.items()
-    }
-    given.pop("headers", None)  # they are the call's own
-    given.pop("content_type", None)  # the datatype says it all
-    return Parameters(**given)
-
-
-def _input(tensor: Any, raw: bytes | None) -> RequestInput:  # noqa: ANN401 - gRPC's types
-    one = RequestInput.model_construct(name=tensor.name, shape=list(tensor.shape), datatype=tensor.datatype, data=[])
-    if raw is None:
-        held = tensor.contents.ListFields()
-        one.data = list(held[0][1]) if held else []
-    elif tensor.datatype == "INT64":
-        one.data = np.frombuffer(raw, "<i8").tolist()
-        if [len(one.data)] != [math.prod(one.shape)]:
-            raise ValueError
-    else:
-        one.data = unpack(one, raw)
-    return one
 
 
 def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
@@ -142,38 +103,35 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
     @_aborting
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: ANN401, N802 - gRPC's
         """Answer a request."""
-        return await self._answer(request, context)
+        message, headers = await self._answer(request, context)
+        context.set_trailing_metadata(to_metadata(headers))
+        return message
 
     async def ModelStreamInfer(  # noqa: N802 - gRPC's
         self,
         requests_stream: AsyncIterator[pb.ModelInferRequest],
         context: Any,  # noqa: ANN401 - gRPC's types
     ) -> AsyncIterator[pb.ModelInferResponse]:
-        """Answer each request of a stream in turn."""
+        """Answer each request of a stream in turn; the first that can't be answered ends it, with its status.
+
+        The answers have no place for an error. Headers of single answers are not sent: a stream has them once.
+        """
         answer = _aborting(type(self)._answer)  # noqa: SLF001 - its own
         async for request in requests_stream:
-            yield await answer(self, request, context)
+            message, _ = await answer(self, request, context)
+            yield message
 
-    async def _answer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: ANN401 - gRPC's types
-        raw = bool(request.raw_input_contents)
-        result = await self._data_plane.infer(
-            payload=self._decode(request, context), name=request.model_name, version=request.model_version
-        )
-        self._SetTrailingMetadata(result, context)
-        return encoded(result, raw=raw)
-
-    def _SetTrailingMetadata(self, result: InferenceResponse, context: Any) -> None:  # noqa: ANN401, N802 - MLServer's
+    async def _answer(
+        self,
+        request: pb.ModelInferRequest,
+        context: Any,  # noqa: ANN401 - gRPC's types
+    ) -> tuple[pb.ModelInferResponse, dict[str, str]]:
+        payload = insert_headers(decoded(request), to_headers(context))
+        result = await self._data_plane.infer(payload=payload, name=request.model_name, version=request.model_version)
         headers = sendable_headers(extract_headers(result))
         if result.parameters is not None and not result.parameters.model_dump():
             result.parameters = None
-        context.set_trailing_metadata(to_metadata(headers))
-
-    def _decode(self, request: pb.ModelInferRequest, context: Any) -> InferenceRequest:  # noqa: ANN401 - gRPC's types
-        try:
-            payload = decoded(request)
-        except (struct.error, ValueError, OverflowError) as error:
-            raise MLServerError(_UNREADABLE, HTTPStatus.BAD_REQUEST) from error
-        return insert_headers(payload, to_headers(context))
+        return encoded(result, raw=bool(request.raw_input_contents)), headers
 
     @_aborting
     async def RepositoryIndex(  # noqa: N802 - gRPC's

@@ -1,14 +1,16 @@
-"""The REST endpoint of inference: a body in, the content of an answer out."""
+"""The REST endpoint of inference: a body in, the body of an answer out."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from mlserver.handlers import DataPlane
-from mlserver.types import InferenceRequest
 from mlserver.utils import extract_headers, insert_headers
 
+from driver_ranking.serving.binary_tensors import packed, split_body
 from driver_ranking.serving.data_plane import answered
-from driver_ranking.serving.protocol import parse_json, require_json, sendable_headers
+from driver_ranking.serving.protocol import require_json, sendable_headers
+from driver_ranking.serving.request_body import read_infer
+
+_JSON = {"content-type": "application/json"}
 
 
 class InferEndpoint:
@@ -20,21 +22,20 @@ class InferEndpoint:
 
     async def answer(
         self, headers: Mapping[str, str], body: bytes, model_name: str, model_version: str | None = None
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the content of the answer and its headers.
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return the body of the answer and its headers, which say what it is.
 
         Raises:
             MLServerError: The request can't be answered; with a message for the client.
         """
         with answered():
             require_json(headers)
-            payload = parse_json(InferenceRequest, body)
-        if payload.parameters is not None:
-            payload.parameters.headers = None  # they are the request's own
-        insert_headers(payload, dict(headers))
-        answer = await self._data_plane.infer(payload, model_name, model_version)
+            request = read_infer(split_body(headers, body))
+        insert_headers(request.payload, dict(headers))
+        answer = await self._data_plane.infer(request.payload, model_name, model_version)
         extra = sendable_headers(extract_headers(answer))
         content = answer.model_dump()
         if not content.get("parameters"):
             content.pop("parameters", None)
-        return content, extra
+        body, described = packed(content, lambda name: request.all_binary or name in request.binary_outputs)
+        return body, _JSON | extra | described

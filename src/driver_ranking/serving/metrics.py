@@ -40,3 +40,8 @@ def ranking_metrics() -> Metrics:
         Gauge(f"{prefix}_ready", "1 where a model is loaded and the online store can be read, else 0"),
         Gauge(f"{prefix}_model_version", "The registry's number of the version that is served, 0 for none"),
     )
+
+
+def count_failure(status: int) -> None:
+    """Count an answer that is not a success, by the HTTP status that it has or would have."""
+    ranking_metrics().requests_failed.labels(status=str(int(status))).inc()

@@ -45,7 +45,7 @@ def _errors(schema: str, *statuses: int) -> dict[str, Any]:
 def api_description(model: str) -> dict[str, Any]:
     """Return the description, with a model's name filled in."""
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": f"driver ranking: {model}",
             "version": version("driver-ranking"),
@@ -104,7 +104,7 @@ def _infer(operation: str, model: str) -> dict[str, Any]:
         "summary": f"Rank drivers with {model}",
         "description": (
             "The outputs `driver_id` and `score` have the best `top_k` drivers, best first. A driver without features, "
-            "or with none that are recent enough, is left out; ask for the output `excluded_driver_id` to see who."
+            "or with none that are recent enough, is left out of them and named in `excluded_driver_id`."
         ),
         "requestBody": _body(_ref("InferenceRequest"), example),
         "responses": {"200": _json(_ref("InferenceResponse"), "The ranking")}
@@ -128,7 +128,7 @@ def _index() -> dict[str, Any]:
     return {
         "operationId": "repository-index",
         "summary": "The models, their versions and states",
-        "requestBody": _body(_object({"ready": {"type": ["boolean", "null"]}}, []), {}) | {"required": False},
+        "requestBody": _body(_object({"ready": {"type": "boolean", "nullable": True}}, []), {}) | {"required": False},
         "responses": {"200": _json({"type": "array", "items": _ref("IndexItem")}, "OK")}
         | _errors("Error", 400, 413, 415),
     }
@@ -143,7 +143,9 @@ def _load() -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-_NAMED_PARAMETERS = {"type": ["object", "null"], "additionalProperties": True}
+_NOTHING = {"nullable": True, "enum": [None]}
+_OUTPUT_NAME = {"type": "string", "enum": ["driver_id", "score", "excluded_driver_id"]}
+_NAMED_PARAMETERS = {"type": "object", "nullable": True, "additionalProperties": True}
 _ID = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 _TENSOR = _object(
     {
@@ -156,9 +158,10 @@ _TENSOR = _object(
 _SCHEMAS: dict[str, Any] = {
     "InferenceRequest": _object(
         {
-            "id": {"type": ["string", "null"], "description": "Comes back with the answer"},
+            "id": {"type": "string", "nullable": True, "maxLength": 256, "description": "Comes back with the answer"},
             "parameters": {
-                "type": ["object", "null"],
+                "type": "object",
+                "nullable": True,
                 "properties": {
                     "top_k": {
                         "type": "integer",
@@ -169,14 +172,20 @@ _SCHEMAS: dict[str, Any] = {
                 },
             },
             "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _ref("DriverIds")},
-            "outputs": {"type": ["array", "null"], "items": _ref("RequestedOutput")},
+            "outputs": {
+                "type": "array",
+                "nullable": True,
+                "maxItems": 100,
+                "items": _ref("RequestedOutput"),
+                "description": "All of them where it is left out",
+            },
         },
         ["inputs"],
     ),
     "DriverIds": _object(
         {
-            "name": {"const": "driver_id"},
-            "datatype": {"const": "INT64"},
+            "name": {"type": "string", "enum": ["driver_id"]},
+            "datatype": {"type": "string", "enum": ["INT64"]},
             "shape": {
                 "type": "array",
                 "items": {"type": "integer", "minimum": 1},
@@ -190,23 +199,25 @@ _SCHEMAS: dict[str, Any] = {
         ["name", "datatype", "shape", "data"],
     ),
     "RequestedOutput": _object(
-        {"name": {"enum": ["driver_id", "score", "excluded_driver_id"]}, "parameters": _NAMED_PARAMETERS},
+        {
+            "name": _OUTPUT_NAME,
+            "parameters": _NAMED_PARAMETERS,
+        },
         ["name"],
-        description="By default there are `driver_id` and `score`",
     ),
     "InferenceResponse": _object(
         {
             "model_name": _TEXT,
             "model_version": {**_TEXT, "description": "The registry's number of the version that made the scores"},
-            "id": _TEXT,
+            "id": {**_TEXT, "description": "The request's, if it has one"},
             "outputs": {"type": "array", "items": _ref("Output")},
         },
-        ["model_name", "model_version", "id", "outputs"],
+        ["model_name", "model_version", "outputs"],
     ),
     "Output": _object(
         {
-            "name": {"enum": ["driver_id", "score", "excluded_driver_id"]},
-            "datatype": {"enum": ["INT64", "FP64"]},
+            "name": _OUTPUT_NAME,
+            "datatype": {"type": "string", "enum": ["INT64", "FP64"]},
             "shape": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1},
             "data": {"type": "array", "items": {"type": "number"}},
         },
@@ -232,18 +243,18 @@ _SCHEMAS: dict[str, Any] = {
     ),
     "PredictionRequest": _object(
         {
-            "request_id": {"type": ["string", "null"], "maxLength": 128, "pattern": "^[ -~]*$"},
+            "request_id": {"type": "string", "nullable": True, "maxLength": 128, "pattern": "^[ -~]*$"},
             "driver_ids": {"type": "array", "minItems": 1, "items": _ID},
         },
         ["driver_ids"],
     ),
-    "Prediction": _object({"prediction": {"type": "integer"}, "error": {"type": "null"}}, ["prediction", "error"]),
-    "PredictionError": _object({"prediction": {"type": "null"}, "error": _TEXT}, ["error"]),
+    "Prediction": _object({"prediction": {"type": "integer"}, "error": _NOTHING}, ["prediction", "error"]),
+    "PredictionError": _object({"prediction": _NOTHING, "error": _TEXT}, ["error"]),
     "IndexItem": _object(
         {
             "name": _TEXT,
             "version": _TEXT,
-            "state": {"enum": ["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]},
+            "state": {"type": "string", "enum": ["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]},
             "reason": _TEXT,
         },
         ["name", "state", "reason"],

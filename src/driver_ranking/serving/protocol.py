@@ -1,25 +1,25 @@
 """What a request may say and what the answer says: the V2 inference protocol's tensors, and the plain contract."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput, TensorData
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput, TensorData
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from driver_ranking.errors import NotJSONError, RequestError, TooManyDriversError
 from driver_ranking.serving.champion import KEY
+from driver_ranking.serving.request_body import MOST_SIZES, Tensor, read_plain
 from driver_ranking.serving.service import Ranked
 
-Model = TypeVar("Model", bound=BaseModel)
-
 OUTPUTS = {"driver_id": "INT64", "score": "FP64", "excluded_driver_id": "INT64"}
-DEFAULT_OUTPUTS = ("driver_id", "score")
+ALL_OUTPUTS = tuple(OUTPUTS)
 
 _TYPES = {bool: "a boolean", str: "a string", float: "not a whole number", type(None): "null", bytes: "a string"}
 _MAX_ID_LENGTH = 128
+_SHOWN = 40  # characters of a client's text, in a message
+_LARGEST = 2**64
 _NOT_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
 
 
@@ -35,7 +35,22 @@ class RankingRequest:
 
     driver_id: NDArray[np.int64]
     top_k: int = 1
-    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    outputs: tuple[str, ...] = ALL_OUTPUTS
+
+
+@dataclass(frozen=True)
+class TypedIds:
+    """Whole numbers of 64 bits that are not copied before they are counted.
+
+    Attributes:
+        values: A gRPC message's.
+    """
+
+    values: Sequence[int]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.values)
 
 
 def parse_request(payload: InferenceRequest, max_driver_ids: int) -> RankingRequest:
@@ -47,46 +62,62 @@ def parse_request(payload: InferenceRequest, max_driver_ids: int) -> RankingRequ
     """
     driver_id = _driver_id(_one_input(payload.inputs), max_driver_ids)
     parameters = (payload.parameters and payload.parameters.model_extra) or {}
-    outputs = tuple(output.name for output in payload.outputs or ()) or DEFAULT_OUTPUTS
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown:
-        message = f"There is no output {unknown[0]!r}; there are {', '.join(OUTPUTS)}."
-        raise RequestError(message)
+    outputs = _known_outputs(output.name for output in payload.outputs) if payload.outputs else ALL_OUTPUTS
     return RankingRequest(driver_id, _top_k(parameters.get("top_k", 1), len(driver_id)), outputs)
 
 
-def _one_input(inputs: Sequence[RequestInput]) -> RequestInput:
+def _known_outputs(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in their order, each once."""
+    wanted = tuple(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in OUTPUTS]
+    if unknown:
+        message = f"There is no output {unknown[0][:_SHOWN]!r}; there are {', '.join(OUTPUTS)}."
+        raise RequestError(message)
+    return wanted
+
+
+def _one_input(inputs: Sequence[Tensor]) -> Tensor:
     if [one.name for one in inputs] != [KEY]:
-        names = ", ".join(repr(one.name) for one in inputs[:10]) or "none"
+        names = ", ".join(repr(one.name[:_SHOWN]) for one in inputs) or "none"
         message = f"The request must have the one input {KEY!r}; it has {names}."
         raise RequestError(message)
     return inputs[0]
 
 
-def _driver_id(tensor: RequestInput, max_driver_ids: int) -> NDArray[np.int64]:
+def _driver_id(tensor: Tensor, max_driver_ids: int) -> NDArray[np.int64]:
     if str(tensor.datatype) != "INT64":
         message = f"The input {KEY!r} has the datatype {str(tensor.datatype)[:20]!r}; it must be 'INT64'."
         raise RequestError(message)
-    shape = list(tensor.shape)
+    shape = list(tensor.shape[:MOST_SIZES])
     if len(shape) not in {1, 2} or min(shape) < 0 or shape[1:] not in ([], [1]):
-        message = f"The input {KEY!r} has the shape {str(shape)[:80]}; it must be [n] or [n, 1]."
+        message = f"The input {KEY!r} has the shape {_shown(shape)}; it must be [n] or [n, 1]."
         raise RequestError(message)
-    data = _flat(tensor.data, shape)
-    if len(data) != shape[0]:
-        message = f"The input {KEY!r} has the shape {str(shape)[:80]}, but {len(data)} values."
-        raise RequestError(message)
-    _check_count(len(data), max_driver_ids)
-    return to_int64(data, KEY)
-
-
-def _flat(data: Any, shape: list[int]) -> list[Any]:  # noqa: ANN401 - whatever the client sent
-    values = data.root if isinstance(data, TensorData) else data
-    if not isinstance(values, list):
+    values = tensor.data
+    if not isinstance(values, list | np.ndarray | TypedIds):
         message = f"The data of the input {KEY!r} must be a list of ids."
         raise RequestError(message)
-    if shape[1:] and values and all(isinstance(value, list) and len(value) == 1 for value in values):
+    if len(values) != shape[0]:
+        message = f"The input {KEY!r} has the shape {_shown(shape)}, but {len(values)} values."
+        raise RequestError(message)
+    _check_count(len(values), max_driver_ids)
+    return to_int64(_flat(values, shape), KEY) if isinstance(values, list) else _whole(values)
+
+
+def _shown(shape: list[int]) -> str:
+    """Return a shape for a message; a size may have thousands of digits."""
+    sizes = [str(size) if abs(size) <= _LARGEST else "too large" for size in shape]
+    more = ["..."] if len(shape) == MOST_SIZES else []
+    return f"[{', '.join([*sizes, *more])}]"
+
+
+def _flat(values: list[Any], shape: list[int]) -> list[Any]:
+    if shape[1:] and all(isinstance(value, list) and len(value) == 1 for value in values):
         return [value[0] for value in values]
     return values
+
+
+def _whole(values: NDArray[np.int64] | TypedIds) -> NDArray[np.int64]:
+    return np.array(values.values[:], dtype=np.int64) if isinstance(values, TypedIds) else values
 
 
 def _check_count(count: int, most: int) -> None:
@@ -149,28 +180,15 @@ def require_json(headers: Mapping[str, str]) -> None:
 
     Raises:
         NotJSONError: It has another media type.
-        RequestError: It is in part binary, by the protocol's extension for that.
     """
     if headers.get("content-type", "").lower().startswith(_NOT_JSON):
         message = "The body must be JSON, with the header Content-Type: application/json."
         raise NotJSONError(message)
-    if "inference-header-content-length" in headers:
-        message = "Binary tensor data is not taken. Send JSON; with tritonclient.http, give binary_data=False."
-        raise RequestError(message)
 
 
 def sendable_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Return the headers that can be sent; an id that a client chose may hold what would end a header."""
     return {name: text for name, text in (headers or {}).items() if text.isascii() and text.isprintable()}
-
-
-class PlainRequest(BaseModel):
-    """The body of ``POST /inference``."""
-
-    model_config = ConfigDict(strict=True)
-
-    request_id: str | None = None
-    driver_ids: list[Any]
 
 
 def parse_plain(body: bytes, max_driver_ids: int) -> tuple[RankingRequest, str | None]:
@@ -180,28 +198,9 @@ def parse_plain(body: bytes, max_driver_ids: int) -> tuple[RankingRequest, str |
         RequestError: It can't be answered; the message says what would be.
         TooManyDriversError: It has too many ids.
     """
-    plain = parse_json(PlainRequest, body)
-    request_id = plain.request_id
+    driver_ids, request_id = read_plain(body)
     if request_id and (len(request_id) > _MAX_ID_LENGTH or not (request_id.isascii() and request_id.isprintable())):
         message = f"The request_id must be at most {_MAX_ID_LENGTH} printable ASCII characters."
         raise RequestError(message)
-    _check_count(len(plain.driver_ids), max_driver_ids)
-    return RankingRequest(to_int64(plain.driver_ids, "driver_ids")), request_id
-
-
-def parse_json(model: type[Model], body: bytes) -> Model:
-    """Parse a JSON body without converting what has another type.
-
-    Raises:
-        RequestError: It is not JSON, or not of this form; the message says where.
-    """
-    try:
-        return model.model_validate_json(body, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            message = f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
-        else:
-            place = ".".join(map(str, first["loc"])) or "the body"
-            message = f"The body can't be read: {place}: {first['msg']}."
-        raise RequestError(message) from None
+    _check_count(len(driver_ids), max_driver_ids)
+    return RankingRequest(to_int64(driver_ids, "driver_ids")), request_id

@@ -17,9 +17,10 @@ from starlette.routing import Route
 
 from driver_ranking.serving.body import BodyReader, LimitedBody
 from driver_ranking.serving.data_plane import FAILED, answered
+from driver_ranking.serving.docs_page import DOCS, description_path, docs_page, docs_routes
 from driver_ranking.serving.infer import InferEndpoint
 from driver_ranking.serving.openapi import api_description
-from driver_ranking.serving.protocol import parse_json
+from driver_ranking.serving.request_body import read_ready_only
 from driver_ranking.serving.settings import ServerSettings
 from driver_ranking.serving.shortcut import InferShortcut, fits
 
@@ -55,6 +56,15 @@ class RankingEndpoints(Endpoints):  # type: ignore[misc]
         models = list(await self._data_plane._model_registry.get_models())  # noqa: SLF001 - MLServer's own class
         return api_description(models[0].name if models else "driver_ranking")
 
+    async def docs(self) -> Response:
+        """Show what is served."""
+        return docs_page("driver ranking", f"{DOCS}/dataplane.json")
+
+    async def model_docs(self, model_name: str, model_version: str | None = None) -> Response:
+        """Show what is served of a model."""
+        await self._data_plane.find_model(model_name, model_version)
+        return docs_page(f"driver ranking: {model_name}", description_path(model_name, model_version))
+
     async def model_openapi(self, model_name: str, model_version: str | None = None) -> dict[str, Any]:
         """Describe what is served of a model."""
         await self._data_plane.find_model(model_name, model_version)
@@ -67,8 +77,8 @@ class RankingRepositoryEndpoints(ModelRepositoryEndpoints):  # type: ignore[misc
     async def index(self, raw_request: Request) -> RepositoryIndexResponse:
         """List the models; an empty body asks for all, as clients send it."""
         with answered():
-            payload = parse_json(RepositoryIndexRequest, await raw_request.body() or b"{}")
-        return await self._handlers.index(payload)
+            ready = read_ready_only(await raw_request.body())
+        return await self._handlers.index(RepositoryIndexRequest(ready=ready))
 
 
 def _health(state: dict[str, Any], problem: str | None) -> Response:
@@ -85,7 +95,7 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
         super().__init__(*arguments)
         app = self._app
         others = [route for route in app.routes if not getattr(route, "path", "").endswith((*_STREAMS, "/infer"))]
-        app.router.routes[:] = [*_infer_routes(InferEndpoint(self._data_plane)), *others]
+        app.router.routes[:] = [*_infer_routes(InferEndpoint(self._data_plane)), *docs_routes(), *others]
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(RequestValidationError, _invalid)
         app.add_exception_handler(Exception, _failed)
@@ -118,7 +128,7 @@ def _infer_routes(endpoint: InferEndpoint) -> list[Route]:
 
     async def infer(request: Request) -> Response:
         content, headers = await endpoint.answer(request.headers, await request.body(), **request.path_params)
-        return _json(content, headers=headers)
+        return Response(content, headers=headers)
 
     model = "/v2/models/{model_name}"
     paths = (f"{model}/infer", f"{model}/versions/{{model_version}}/infer")

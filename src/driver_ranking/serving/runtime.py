@@ -145,7 +145,6 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 
 def protocol_error(error: DriverRankingError) -> MLServerError:
     """Return what MLServer answers a client with."""
-    count_failure(error)
     log_failure(error)
     # the protocol has no status for a model that is known and unloaded: as to MLServer, it is not there
     status = HTTPStatus.NOT_FOUND if isinstance(error, UnloadedError) else error.status

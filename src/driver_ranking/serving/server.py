@@ -9,7 +9,8 @@ before they are used. What they mend, as of MLServer 1.7.1:
 - types are checked strictly, sizes are limited, and gRPC has status codes for it
 - the registry's version is the version
 - loading a model again swaps it within the runtime; what can't be loaded leaves the old one in place
-- the OpenAPI page shows what is served
+- the OpenAPI page shows what is served, without a network
+- gRPC has its own health service and reflection
 - signals reach MLServer alone, which stops its servers in order; uvicorn would take them as well, and end the process
   in the middle of that
 """
@@ -36,6 +37,8 @@ from driver_ranking.errors import SettingError
 from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
 from driver_ranking.serving.ending import end_of_process, end_of_process_within
 from driver_ranking.serving.grpc import RankingServicer
+from driver_ranking.serving.grpc_counting import CountingInterceptor
+from driver_ranking.serving.grpc_health import RankingGRPCServer
 from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
 from driver_ranking.serving.settings import ServerSettings
 from driver_ranking.serving.workable import require_workable
@@ -59,6 +62,8 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
     mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
     mlserver.grpc.server.InferenceServicer = RankingServicer
+    mlserver.grpc.server.PromServerInterceptor = CountingInterceptor
+    mlserver.server.GRPCServer = RankingGRPCServer
 
 
 def _nothing() -> None:

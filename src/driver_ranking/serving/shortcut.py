@@ -63,7 +63,7 @@ class InferShortcut:
         if self._compresses and len(content) >= _COMPRESSED_FROM and b"gzip" in raw.get(b"accept-encoding", b""):
             content = gzip.compress(content)
             headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-        headers |= {"content-type": "application/json", "content-length": str(len(content))}
+        headers = {"content-type": "application/json", **headers, "content-length": str(len(content))}
         sent = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": content})
@@ -84,7 +84,7 @@ class InferShortcut:
             return refused.status, encode_to_json_bytes({"error": refused.message}), {}
         except MLServerError as error:
             return error.status_code, encode_to_json_bytes({"error": str(error)}), {}
-        return HTTPStatus.OK, encode_to_json_bytes(content), extra
+        return HTTPStatus.OK, content, extra
 
 
 class _Counts:

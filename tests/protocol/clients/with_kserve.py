@@ -42,7 +42,8 @@ async def _over_rest(address: str) -> dict[str, Any]:
             "model_ready": await client.is_model_ready(url, MODEL),
             # its REST requests name no version
             "answers": {case: await _answer(infer, one) for case, one in ANSWERED.items() if not one.version},
-            "errors": errors | {"binary": await _error(infer, ANSWERED["the best"], binary_data=True)},
+            "binary_answer": await _answer(infer, ANSWERED["the best"], binary_data=True),
+            "errors": errors,
         }
 
 

@@ -6,11 +6,30 @@ import asyncio
 import importlib
 import inspect
 import sys
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from asked import ANSWERED, DRIVERS, MODEL, REFUSED, Request, show, shown_error
+from asked import ANSWERED, MODEL, REFUSED, Request, show, shown_error
 from tritonclient.utils import InferenceServerException
+
+
+@dataclass(frozen=True)
+class Way:
+    """A form of requests and answers over REST, by the options of the client."""
+
+    of_inputs: dict[str, bool] = field(default_factory=dict)
+    of_outputs: dict[str, bool] = field(default_factory=dict)
+    of_calls: dict[str, str] = field(default_factory=dict)
+
+
+AS_IT_COMES = Way()
+WAYS = {
+    "as it comes": AS_IT_COMES,
+    "compressed": Way(of_calls={"request_compression_algorithm": "gzip", "response_compression_algorithm": "gzip"}),
+    "json": Way({"binary_data": False}, {"binary_data": False}),
+    "json answers": Way({}, {"binary_data": False}),
+}
 
 
 class Client:
@@ -20,8 +39,6 @@ class Client:
         """Connect."""
         self._library: Any = importlib.import_module(f"tritonclient.{name}")
         self._client = self._library.InferenceServerClient(address)
-        # REST: the server takes and gives JSON alone. gRPC's contents are raw, whatever one says.
-        self._in_json = {"binary_data": False} if name.startswith("http") else {}
         # over gRPC, on request, as what JSON would be
         self._as_dict = {} if name.startswith("http") else {"as_json": True}
 
@@ -37,13 +54,14 @@ class Client:
         """Call a method that returns a structure."""
         return await _value(getattr(self._client, method)(*arguments, **self._as_dict))
 
-    async def infer(self, request: Request, in_json: dict[str, bool] | None = None) -> dict[str, Any]:
+    async def infer(self, request: Request, way: Way = AS_IT_COMES) -> dict[str, Any]:
         """Return the answer to a request."""
-        in_json = self._in_json if in_json is None else in_json
         tensor = self._library.InferInput("driver_id", request.shape, request.datatype)
         dtype = np.dtype(request.datatype.lower())
-        tensor.set_data_from_numpy(np.array(request.driver_id, dtype).reshape(request.shape), **in_json)
-        wanted = request.outputs and [self._library.InferRequestedOutput(name, **in_json) for name in request.outputs]
+        tensor.set_data_from_numpy(np.array(request.driver_id, dtype).reshape(request.shape), **way.of_inputs)
+        wanted = request.outputs and [
+            self._library.InferRequestedOutput(name, **way.of_outputs) for name in request.outputs
+        ]
         answering = self._client.infer(
             request.model,
             [tensor],
@@ -51,13 +69,14 @@ class Client:
             outputs=wanted,
             request_id=request.id,
             parameters=request.parameters,
+            **way.of_calls,
         )
         return _shown(await _value(answering))
 
-    async def error(self, request: Request, **options: Any) -> dict[str, str]:
+    async def error(self, request: Request) -> dict[str, str]:
         """Return the exception that a request ends with."""
         try:
-            await self.infer(request, **options)
+            await self.infer(request)
         except InferenceServerException as error:
             return shown_error(error, (error.status() or "").removeprefix("StatusCode."), error.message())
         return {}
@@ -98,8 +117,10 @@ async def _ask(name: str, address: str) -> dict[str, Any]:
         "errors": {case: await client.error(request) for case, request in REFUSED.items()},
     }
     if name.startswith("http"):
-        binary = {"binary_data": True}
-        said["errors"]["binary"] = await client.error(Request(DRIVERS, [5]), in_json=binary)
+        said["ways"] = {
+            name: {case: await client.infer(request, way) for case, request in ANSWERED.items()}
+            for name, way in WAYS.items()
+        }
     await client.close()
     return said
 
