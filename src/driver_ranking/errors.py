@@ -8,6 +8,9 @@
       SettingError                      500  the project's configuration lacks something
       FeatureStoreError                 500  the feature repo or a store is at fault
         StoreUnavailableError           503  the online store does not answer, or not in time
+          FeaturesLostError             503  the online store has no features at all
+        UnservableFeatureError          500  a feature of the model can't be read online
+        OnDemandFeatureError            500  an on-demand feature view can't be computed for some drivers
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
@@ -33,10 +36,12 @@ class DriverRankingError(Exception):
     Attributes:
         status: The HTTP status that an online answer with this error has.
         summary: What a client is told instead of the message; None where the message itself is fit for it.
+        depends_on_drivers: Whether other drivers may be answered while these fail.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
     summary: str | None = "The service failed. Its log says why."
+    depends_on_drivers: bool = False
 
     @property
     def public_message(self) -> str:
@@ -83,7 +88,26 @@ class StoreUnavailableError(FeatureStoreError):
     """The online store can't be read, or does not answer in time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    summary = "The online feature store can't be read at the moment. Try again later."
+    summary: str | None = "The online feature store can't be read at the moment. Try again later."
+
+
+class FeaturesLostError(StoreUnavailableError):
+    """The online store answers, but has no features of any driver."""
+
+    summary = None
+
+
+class UnservableFeatureError(FeatureStoreError):
+    """A feature that the model takes can't be read online by the id of a driver alone."""
+
+    summary = None
+
+
+class OnDemandFeatureError(FeatureStoreError):
+    """An on-demand feature view fails for drivers that have its inputs."""
+
+    summary = "An on-demand feature view can't be computed for drivers of the request. The log of the service says why."
+    depends_on_drivers = True
 
 
 class FeatureServiceNotFoundError(FeatureStoreError):
@@ -102,6 +126,7 @@ class ModelError(DriverRankingError):
     """The model or the model registry can't be used."""
 
     summary: str | None = "The model can't be used. The log of the service says why."
+    depends_on_drivers = True
 
 
 class ModelNotFoundError(ModelError):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from driver_ranking.errors import NonFiniteScoreError, RequestError
 
 TIE_TOLERANCE = 1e-12
+UNREADABLE = "unreadable_features"  # likewise, of a driver whose features an online store holds spoilt
 _LISTED_ROWS = 5  # how many rows an error message names
 
 

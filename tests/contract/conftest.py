@@ -14,9 +14,10 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Int32
+from support.online_repos import OTHER, PROJECTS, OnlineRepo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -133,3 +134,16 @@ def asof_repo(tmp_path: Path) -> AsofRepo:
 def shared_asof_repo(tmp_path_factory: pytest.TempPathFactory) -> AsofRepo:
     """A feature repo for the tests of a module that write their rows anew each time."""
     return AsofRepo(tmp_path_factory.mktemp("asof"))
+
+
+@pytest.fixture(params=["sqlite", "redis", OTHER])
+def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineRepo]:
+    """An empty repo; of the Redis that all share it has its own keys."""
+    if request.param != "redis":
+        online_store = {"type": request.param, "path": str(tmp_path / "online.db")}
+    else:
+        online_store = {"type": "redis", "connection_string": request.getfixturevalue("redis_server")}
+    made = OnlineRepo(tmp_path, f"online_{next(PROJECTS)}", online_store)
+    yield made
+    for reader in made.readers:
+        reader.close()

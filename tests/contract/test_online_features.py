@@ -2,147 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import redis
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-from feast.data_format import ParquetFormat
-from feast.infra.online_stores.sqlite import SqliteOnlineStore
-from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Bool, FeastType, Float32, Float64, Int32, Int64, String
+from feast import Entity, FeatureService, ValueType
+from feast.types import Bool, Float32, Float64, Int32, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.online_repos import (
+    HOUR_US,
+    NOON,
+    NOON_US,
+    ON_DEMAND,
+    PROJECTS,
+    UNREAD,
+    OnlineRepo,
+    key_named,
+    listed,
+    on_demand_of,
+    read,
+)
 from support.servers import free_port, running_redis
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
-from driver_ranking.feature_store.online import OnlineFeatures, OnlineReader, _fresh_rows_store, open_reader
-from driver_ranking.feature_store.online_sources import FixedWidth
-from driver_ranking.feature_store.repo import features_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-NOON_US = int(NOON.timestamp()) * 1_000_000
-HOUR_US = 3_600_000_000
-UNREAD = np.iinfo(np.int64).max
-_PROJECTS = itertools.count()
-ON_DEMAND = pytest.mark.filterwarnings("ignore:On demand feature view is an experimental:RuntimeWarning")
-
-Row = tuple[int, datetime, dict[str, Any]]
-
-
-def key_named(name: str = "driver_id", value_type: ValueType = ValueType.INT64) -> Entity:
-    return Entity(name=f"{name}_entity", join_keys=[name], value_type=value_type)
-
-
-@dataclass(frozen=True)
-class OnlineRepo:
-    """A feature repo with one of the online stores."""
-
-    folder: Path
-    project: str
-    online_store: dict[str, Any]
-    readers: list[OnlineReader] = field(default_factory=list)
-
-    def open(self) -> FeatureStore:
-        config = RepoConfig(
-            project=self.project,
-            provider="local",
-            registry=str(self.folder / "registry.db"),
-            online_store=self.online_store,
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-        )
-        config.repo_path = self.folder
-        return FeatureStore(config=config)
-
-    def view(self, features: dict[str, FeastType], name: str = "stats", **options: Any) -> FeatureView:
-        entity = options.pop("entity", key_named())
-        path = self.folder / f"{name}.parquet"
-        columns = {entity.join_key: pa.int64(), "event_timestamp": pa.timestamp("us", "UTC")}
-        pq.write_table(pa.schema(columns | dict.fromkeys(features, pa.float64())).empty_table(), path)
-        source = FileSource(path=str(path), timestamp_field="event_timestamp", file_format=ParquetFormat())
-        schema = [Field(name=feature, dtype=dtype) for feature, dtype in features.items()]
-        return FeatureView(name=name, entities=[entity], schema=schema, source=source, **{"ttl": None} | options)
-
-    def apply(self, *objects: Any) -> FeatureStore:
-        store = self.open()
-        entities = [key_named(), *(one for one in objects if isinstance(one, Entity))]
-        store.apply([*entities, *(one for one in objects if not isinstance(one, Entity))])
-        return store
-
-    def write(self, view: str, rows: Sequence[Row], key: str = "driver_id") -> None:
-        records = [{key: driver, "event_timestamp": at, **values} for driver, at, values in rows]
-        frame = pd.DataFrame(records).astype({name: object for row in rows for name in row[2]})
-        self.open().write_to_online_store(view, df=frame)
-
-    def reader(self, service: str, *wanted: str, timeout: float = 1.0) -> OnlineReader:
-        store = self.open()
-        features = features_for(store.get_feature_service(service), wanted)
-        self.readers.append(open_reader(store, features, wanted, key="driver_id", timeout=timeout))
-        return self.readers[-1]
-
-
-def on_demand_of(view: FeatureView) -> Any:
-    @on_demand_feature_view(  # type: ignore[untyped-decorator] # Feast is not typed
-        sources=[view], schema=[Field(name="doubled", dtype=Float64)], mode="pandas"
-    )
-    def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({"doubled": inputs["rate"] * 2})
-
-    return doubled
-
-
-OTHER = "support.online_store.OtherSqliteOnlineStore"
-
-
-@pytest.fixture(params=["sqlite", "redis", OTHER])
-def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineRepo]:
-    """An empty repo; of the Redis that all share it has its own keys."""
-    if request.param != "redis":
-        online_store = {"type": request.param, "path": str(tmp_path / "online.db")}
-    else:
-        online_store = {"type": "redis", "connection_string": request.getfixturevalue("redis_server")}
-    made = OnlineRepo(tmp_path, f"online_{next(_PROJECTS)}", online_store)
-    yield made
-    for reader in made.readers:
-        reader.close()
-
-
-def read(reader: OnlineReader, *drivers: int, now: int = NOON_US) -> OnlineFeatures:
-    """Read in every way there is; all give the same."""
-    asked = np.array(drivers, dtype=np.int64)
-    features = reader.read(asked, now)
-    for found in asyncio.run(read_twice(reader, asked, now)):
-        np.testing.assert_array_equal(found.matrix, features.matrix)
-        np.testing.assert_array_equal(found.oldest, features.oldest)
-    return features
-
-
-async def read_twice(reader: OnlineReader, driver_id: NDArray[np.int64], now: int) -> list[OnlineFeatures]:
-    """Read in a thread, and then, where a store can be read by the event loop itself, by that."""
-    with ThreadPoolExecutor(1) as thread:
-        return [await reader.read_async(driver_id, now, thread) for _ in range(2)]
-
-
-def listed(features: OnlineFeatures) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else value for value in row] for row in features.matrix.tolist()]
+from driver_ranking.feature_store.online_cells import FixedWidth
 
 
 def test_values_come_in_the_order_of_the_models_columns(repo: OnlineRepo) -> None:
@@ -268,7 +157,7 @@ def test_an_on_demand_view_is_computed_from_what_is_fresh(repo: OnlineRepo) -> N
 def test_the_values_are_those_of_get_online_features(
     repo: OnlineRepo, rows: dict[int, tuple[float | None, int | None]], drivers: list[int]
 ) -> None:
-    repo = replace(repo, project=f"{repo.project}_{next(_PROJECTS)}")
+    repo = replace(repo, project=f"{repo.project}_{next(PROJECTS)}")
     view = repo.view({"rate": Float32, "trips": Int32})
     store = repo.apply(view, FeatureService(name="service", features=[view]))
     rows = {99: (0.5, 7), **rows}  # Feast writes no table that is all null
@@ -358,12 +247,6 @@ def test_a_redis_cluster_is_read_through_feast(tmp_path: Path) -> None:
         repo.apply(view, FeatureService(name="service", features=[view]))
         repo.write("stats", [(1, NOON, {"rate": 0.5})])
         assert listed(read(repo.reader("service", "rate"), 1, 9)) == [[0.5], [None]]
-
-
-@ON_DEMAND
-def test_what_an_on_demand_view_reads_from_can_not_be_written(sqlite_repo: OnlineRepo) -> None:
-    with pytest.raises(NotImplementedError, match="only reads"):
-        _fresh_rows_store(SqliteOnlineStore()).teardown(sqlite_repo.open().config, [], [])
 
 
 @pytest.fixture

@@ -74,11 +74,21 @@ def test_a_connection_that_the_server_closes_is_lost_and_can_be_made_anew(client
     assert exchange(link) == [[b"1"]]
 
 
-def test_an_error_for_a_reply_closes_the_link_as_others_may_be_on_their_way(client: Any, link: RedisLink) -> None:
+def test_an_error_of_one_key_stands_for_its_reply(client: Any, link: RedisLink) -> None:
     client.delete(KEY)
     client.set(KEY.decode(), "no hash")
+    other = HMGET.replace(KEY, b"redis_link_none")
+    assert [str(reply) for reply in exchange(link, other + HMGET + other, 3)] == [
+        "[None]",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "[None]",
+    ]
+    assert link.is_open
+
+
+def test_another_error_for_a_reply_closes_the_link_as_others_may_be_on_their_way(link: RedisLink) -> None:
     with pytest.raises(LinkLostError):
-        exchange(link, HMGET * 3, 3)
+        exchange(link, b"*1\r\n$5\r\nHMGET\r\n" * 3, 3)
     assert not link.is_open
 
 
@@ -96,12 +106,16 @@ def test_where_nobody_listens_the_link_stays_closed() -> None:
         assert not link.is_open
 
 
-def test_a_protocol_in_which_anything_may_come_is_left_to_the_client(redis_server: str) -> None:
+def test_messages_of_the_newer_protocol_that_nobody_asked_for_are_left_out(client: Any, redis_server: str) -> None:
     host, port = redis_server.split(":")
-    with redis.Redis(host, int(port), protocol=3) as client:
-        link = RedisLink(client)
+    with redis.Redis(host, int(port), protocol=3, socket_timeout=1) as newer:
+        link = RedisLink(newer)
         link.connect()
-        assert not link.is_open
+        tracking = b"*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n"
+        assert exchange(link, tracking + HMGET, 2) == [b"OK", [b"1"]]
+        client.hset(KEY.decode(), "a", "2")  # the link is told of it, as it has read the key
+        assert exchange(link) == [[b"2"]]
+        link.close()
 
 
 def test_closed_for_good_during_an_exchange_it_answers_it_and_is_not_opened_again(client: Any, link: RedisLink) -> None:

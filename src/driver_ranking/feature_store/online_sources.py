@@ -9,28 +9,37 @@ in a way that isn't known here, or a subclass with a read of its own, is read th
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.feature_store.online_cells import (
+    CACHED,
+    FixedWidth,
+    UnreadableError,
+    ViewRows,
+    apart,
+    fixed_width,
+    numbers,
+    stored_time,
+    view_rows,
+)
+from driver_ranking.feature_store.online_stock import Row, entity_key, microseconds, rows_apart
 from driver_ranking.feature_store.redis_wire import exchange_wire, redis_connection
 
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
     from feast.infra.online_stores.online_store import OnlineStore
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
     from driver_ranking.feature_store.redis_link import RedisLink
 
 KEY_VERSION = 3  # the one layout of keys that is known here
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _SQLITE_KEYS = 10_000  # per statement; SQLite has a limit on its variables
-_CACHED = 65_536  # decoded values that are kept: whole numbers and event times repeat among drivers
+_NOT_THERE = object()
 
 
 @dataclass(frozen=True)
@@ -54,21 +63,13 @@ class ViewRead:
     columns: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ViewRows:
-    """What a store has of some drivers in one feature view.
-
-    Attributes:
-        times: int64 ``[n]``, event times in microseconds since the epoch, UTC; 0 for a driver that is not there.
-        values: float64 ``[n, k]``, the features in order; NaN for null or a driver that is not there.
-    """
-
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-
 class Source(Protocol):
     """Reads some feature views of a store."""
+
+    @property
+    def views(self) -> Sequence[Any]:
+        """Return the views, in the order of what is read."""
+        ...
 
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Return the rows of int64 ``[n]`` drivers, view by view; ids must be ones that the views' keys can have."""
@@ -101,109 +102,26 @@ class StockSource:
         return [self._read_view(read, driver_id) for read in self.views]
 
     def _read_view(self, read: ViewRead, driver_id: NDArray[np.int64]) -> ViewRows:
-        keys = [_entity_key(read, one) for one in driver_id.tolist()]
-        # a list of its own each time: the Redis store appends to it
-        rows = self.online_store.online_read(self.config, read.view, keys, list(read.features))
-        times = np.array([microseconds(time) for time, _ in rows], dtype=np.int64)
-        values = np.array([_numbers(row, read.features) for _, row in rows], dtype=np.float64)
-        return ViewRows(times, values.reshape(len(rows), len(read.features)))
+        keys = [entity_key(read.join_key, read.value_field, one) for one in driver_id.tolist()]
+
+        def rows_of(some: list[Any]) -> list[Row]:
+            # a list of its own each time: the Redis store appends to it
+            return self.online_store.online_read(self.config, read.view, some, list(read.features))
+
+        return apart([_decoded_row(row, read.features) for row in rows_apart(rows_of, keys)], len(read.features))
 
 
-def _entity_key(read: ViewRead, driver: int) -> "EntityKey":
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    value = Value(int64_val=driver) if read.value_field == "int64_val" else Value(int32_val=driver)
-    return EntityKey(join_keys=[read.join_key], entity_values=[value])
-
-
-def microseconds(time: datetime | None) -> int:
-    """Return microseconds since the epoch; for a driver that is not there 0, as the Redis store has it."""
-    return 0 if time is None else (time - _EPOCH) // _MICROSECOND
-
-
-def _numbers(row: Mapping[str, Any] | None, names: Sequence[str]) -> list[float]:
-    if row is None:
-        return [np.nan] * len(names)
-    return [_number(row[name]) if name in row else np.nan for name in names]
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - a protobuf message
-    field = value.WhichOneof("val")
-    return np.nan if field in {None, "null_val"} else float(getattr(value, field))
-
-
-# --- what Feast stores, by the column ---------------------------------------------------------------------------------
-
-Cells = Sequence[bytes | None]
-
-
-@lru_cache(maxsize=_CACHED)
-def _decoded(cell: bytes | None) -> float:
-    """Return the number in a serialized value message; NaN for null."""
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    return _number(Value.FromString(cell)) if cell else np.nan
-
-
-@lru_cache(maxsize=_CACHED)
-def _stored_time(cell: bytes | None) -> int:
-    """Return the microseconds in a serialized timestamp message; 0 for none."""
-    if not cell:
-        return 0
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    time = Timestamp.FromString(cell)
-    return int(time.seconds) * 1_000_000 + int(time.nanos) // 1_000
-
-
-@dataclass(frozen=True)
-class FixedWidth:
-    """Float columns: a tag and little-endian bytes in each cell, decoded all at once.
-
-    Attributes:
-        tag: The tag, one byte.
-        dtype: The numbers' type, ``<f4`` or ``<f8``.
-    """
-
-    tag: bytes
-    dtype: str
-
-    def decode(self, cells: Cells) -> NDArray[np.float64] | None:
-        """Return float64 ``[n]``; None if a cell holds something else."""
-        width = 1 + np.dtype(self.dtype).itemsize
-        null = self.tag + np.array(np.nan, self.dtype).tobytes()
-        joined = b"".join([cell or null for cell in cells])
-        if len(joined) != width * len(cells):
-            return None
-        rows = np.frombuffer(joined, dtype=[("tag", "S1"), ("number", self.dtype)])
-        if not (rows["tag"] == self.tag).all():
-            return None
-        return rows["number"].astype(np.float64)
-
-
-def _fixed_width(dtype: object) -> FixedWidth | None:
-    """Return how a feature's type is stored if that is of one width."""
-    from feast.protos.feast.types.Value_pb2 import Value
-    from feast.types import Float32, Float64
-
-    if dtype == Float32:
-        return FixedWidth(Value(float_val=1).SerializeToString()[:1], "<f4")
-    if dtype == Float64:
-        return FixedWidth(Value(double_val=1).SerializeToString()[:1], "<f8")
-    return None
+def _decoded_row(row: Row | None, names: Sequence[str]) -> tuple[int, list[float]] | None:
+    """Return the time and the numbers of a row; None if it can't be read."""
+    try:
+        return None if row is None else (microseconds(row[0]), numbers(row[1], names))
+    except UnreadableError:
+        return None
 
 
 def _widths(read: ViewRead) -> tuple[FixedWidth | None, ...]:
     dtypes = {field.name: field.dtype for field in read.view.features}
-    return tuple(_fixed_width(dtypes.get(name)) for name in read.features)
-
-
-def _column(cells: Cells, width: FixedWidth | None) -> NDArray[np.float64]:
-    decoded = width.decode(cells) if width else None
-    if decoded is None:
-        return np.array([_decoded(cell) for cell in cells], dtype=np.float64)
-    return decoded
+    return tuple(fixed_width(dtypes.get(name)) for name in read.features)
 
 
 @dataclass(frozen=True)
@@ -237,7 +155,9 @@ def _key_bytes(read: ViewRead) -> KeyBytes:
 
     code, dtype = ("<q", "<i8") if read.value_field == "int64_val" else ("<i", "<i4")
     sample = 0x0102_0304
-    key = serialize_entity_key(_entity_key(read, sample), entity_key_serialization_version=KEY_VERSION)
+    key = serialize_entity_key(
+        entity_key(read.join_key, read.value_field, sample), entity_key_serialization_version=KEY_VERSION
+    )
     before, after = key.split(struct.pack(code, sample))
     return KeyBytes(before, after, dtype)
 
@@ -248,6 +168,7 @@ def _key_bytes(read: ViewRead) -> KeyBytes:
 @dataclass(frozen=True)
 class _RedisView:
     read: ViewRead
+    key: KeyBytes
     commands: KeyBytes
     widths: tuple[FixedWidth | None, ...]
 
@@ -269,7 +190,8 @@ class RedisSource:
     def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
         """Read all views."""
         with redis_connection(self.client) as connection:
-            replies = exchange_wire(connection, self._wire(driver_id), len(driver_id) * len(self.views))
+            count = len(driver_id) * len(self.views)
+            replies = exchange_wire(connection, self._wire(driver_id), count, keep_errors_of_keys=True)
         return self._rows(replies, len(driver_id))
 
     async def read_in_loop(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
@@ -291,10 +213,8 @@ class RedisSource:
         ]
 
 
-def _redis_rows(view: _RedisView, replies: list[list[bytes | None]]) -> ViewRows:
-    *columns, times = zip(*replies, strict=True)
-    values = [_column(cells, width) for cells, width in zip(columns, view.widths, strict=True)]
-    return ViewRows(np.array([_stored_time(cell) for cell in times], dtype=np.int64), np.column_stack(values))
+def _redis_rows(view: _RedisView, replies: list[Any]) -> ViewRows:
+    return view_rows(replies, view.widths, stored_time)
 
 
 def _redis_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead, ...]) -> Source | None:  # noqa: ANN401 - not imported: redis is an extra of Feast
@@ -317,7 +237,8 @@ def _redis_view(config: "RepoConfig", read: ViewRead) -> _RedisView:
     length = len(key.before) + np.dtype(key.dtype).itemsize + len(suffix)
     before = b"*%d\r\n$5\r\nHMGET\r\n$%d\r\n%b" % (2 + len(fields), length, key.before)
     after = suffix + b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
-    return _RedisView(read, KeyBytes(before, after, key.dtype), _widths(read))
+    named = KeyBytes(key.before, suffix, key.dtype)
+    return _RedisView(read, named, KeyBytes(before, after, key.dtype), _widths(read))
 
 
 # --- SQLite -----------------------------------------------------------------------------------------------------------
@@ -362,13 +283,16 @@ def _sqlite_rows(connection: Any, view: _SqliteView, driver_id: NDArray[np.int64
             seconds[key] = second
             if name in cells:
                 cells[name][key] = value
-    columns = [[cells[name].get(key) for key in keys] for name in view.read.features]
-    values = [_column(column, width) for column, width in zip(columns, view.widths, strict=True)]
-    times = [_from_local(seconds[key]) if key in seconds else 0 for key in keys]
-    return ViewRows(np.array(times, dtype=np.int64), np.column_stack(values))
+    columns = [cells[name] for name in view.read.features]
+    found = [(*(column.get(key) for column in columns), seconds.get(key, _NOT_THERE)) for key in keys]
+    return view_rows(found, view.widths, _sqlite_time)
 
 
-@lru_cache(maxsize=_CACHED)
+def _sqlite_time(second: Any) -> int:  # noqa: ANN401 - SQLite's columns hold anything
+    return 0 if second is _NOT_THERE else _from_local(second)
+
+
+@lru_cache(maxsize=CACHED)
 def _from_local(second: int) -> int:
     """Return microseconds of what Feast's store writes: UTC, taken for local time, in whole seconds."""
     return microseconds(datetime.fromtimestamp(second).replace(tzinfo=UTC))  # noqa: DTZ006 - as it is written

@@ -9,19 +9,16 @@ is wrong.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
 import hiredis
 
-from driver_ranking.feature_store.redis_wire import LinkLostError
+from driver_ranking.feature_store.redis_socket import receive, send_all
+from driver_ranking.feature_store.redis_wire import LinkLostError, is_of_key
 
 if TYPE_CHECKING:
     import socket
-
-_CHUNK = 1 << 16  # bytes that are received at once
-_RESP2 = 2  # the protocol in which nothing comes that was not asked for
 
 
 class RedisLink:
@@ -56,7 +53,7 @@ class RedisLink:
                 self._disconnect()
 
     def _connected_socket(self) -> socket.socket | None:
-        """Return a socket past the handshake; None if there is none, or none that can be read without redis-py."""
+        """Return a socket past the handshake; None if there is none."""
         from redis import RedisError
 
         connection = self._pool.connection_class(**self._pool.connection_kwargs)
@@ -65,14 +62,13 @@ class RedisLink:
         except (RedisError, OSError):
             return None
         made: socket.socket = connection._sock  # noqa: SLF001 - redis-py has no other way to give it away
-        if connection.protocol != _RESP2 or isinstance(made, ssl.SSLSocket):
-            connection.disconnect()
-            return None
         connection._sock = None  # noqa: SLF001 - it would close it
         return made
 
     async def exchange(self, wire: bytes, replies: int) -> list[list[Any]]:
         """Send all commands, then return all replies, undecoded. Not while another exchange is on its way.
+
+        An error that is of one key alone stands for its reply.
 
         Args:
             wire: The commands, framed, each of which answers with an array.
@@ -100,18 +96,16 @@ class RedisLink:
         return found
 
     async def _talk(self, connected: socket.socket, wire: bytes, replies: int) -> list[list[Any]]:
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(connected, wire)
+        await send_all(connected, wire)
         found: list[list[Any]] = []
         while len(found) < replies:
-            data = await loop.sock_recv(connected, _CHUNK)
+            data = await receive(connected)
             if not data:
                 raise ConnectionResetError
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:  # False: there is more to come
-                if isinstance(reply, hiredis.ReplyError):
-                    raise reply
-                found.append(reply)
+                if type(reply) is list or _stands_for_one(reply):
+                    found.append(reply)
         return found
 
     def close(self) -> None:
@@ -124,3 +118,14 @@ class RedisLink:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _stands_for_one(reply: Any) -> bool:  # noqa: ANN401 - whatever hiredis makes
+    """Tell whether what is no plain array is a reply all the same; the newer protocol has messages that are none.
+
+    Raises:
+        hiredis.ReplyError: The server refuses the command.
+    """
+    if isinstance(reply, hiredis.ReplyError) and not is_of_key(reply):
+        raise reply
+    return not isinstance(reply, hiredis.PushNotification)

@@ -26,7 +26,7 @@ def redis_connection(client: Any) -> Iterator[Any]:  # noqa: ANN401 - redis is a
         client.connection_pool.release(connection)
 
 
-def exchange_wire(connection: Any, wire: bytes, replies: int) -> list[Any]:  # noqa: ANN401 - as above
+def exchange_wire(connection: Any, wire: bytes, replies: int, *, keep_errors_of_keys: bool = False) -> list[Any]:  # noqa: ANN401 - as above
     """Send all commands, then read all replies; on a lost connection again, by the client's own retry rule.
 
     Sending twice is safe: the commands are idempotent.
@@ -35,6 +35,7 @@ def exchange_wire(connection: Any, wire: bytes, replies: int) -> list[Any]:  # n
         connection: A connection of redis-py.
         wire: The commands, framed.
         replies: How many they have.
+        keep_errors_of_keys: Whether an error that one key alone has is returned as its reply.
 
     Returns:
         The replies, undecoded.
@@ -45,6 +46,24 @@ def exchange_wire(connection: Any, wire: bytes, replies: int) -> list[Any]:  # n
 
     def talk() -> list[Any]:
         connection.send_packed_command([wire])
+        if keep_errors_of_keys:
+            return [_reply(connection) for _ in range(replies)]
         return [connection.read_response(disable_decoding=True) for _ in range(replies)]
 
     return list(connection.retry.call_with_retry(talk, lambda _: connection.disconnect()))
+
+
+def _reply(connection: Any) -> Any:  # noqa: ANN401 - as above
+    from redis import ResponseError
+
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        if not is_of_key(error):
+            raise
+        return error
+
+
+def is_of_key(error: Exception) -> bool:
+    """Tell whether a reply that is an error is about what one key holds, and about nothing else."""
+    return str(error).startswith("WRONGTYPE")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ class ScoredDrivers:
         now: When they were read, in microseconds since the epoch, UTC.
         read_seconds: How long the online read took.
         predict_seconds: How long the model took.
+        unreadable: bool ``[n]``, see ``OnlineFeatures``.
     """
 
     rows: ScoredRows
@@ -43,11 +44,13 @@ class ScoredDrivers:
     now: int
     read_seconds: float
     predict_seconds: float
+    unreadable: NDArray[np.bool_] | None = None
 
     def of(self, indices: NDArray[np.intp]) -> "ScoredDrivers":
         """Return some of the drivers."""
         rows = ScoredRows(self.rows.score[indices], self.rows.scored[indices])
-        return ScoredDrivers(rows, self.oldest[indices], self.model, self.now, self.read_seconds, self.predict_seconds)
+        unreadable = None if self.unreadable is None else self.unreadable[indices]
+        return replace(self, rows=rows, oldest=self.oldest[indices], unreadable=unreadable)
 
     @property
     def age_seconds(self) -> float | None:
@@ -84,7 +87,8 @@ class Champion:
         features = await self.reader.read_async(driver_id, now, thread)
         read = time.perf_counter()
         rows = await self.predictor.predicted_rows(features.matrix, thread)
-        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, time.perf_counter() - read)
+        predicted = time.perf_counter() - read
+        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, predicted, features.unreadable)
 
 
 class PacedPredictor:

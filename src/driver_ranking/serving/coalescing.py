@@ -10,15 +10,18 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import DriverRankingError, ModelError, OverloadedError, StoreUnavailableError
+from driver_ranking.errors import DriverRankingError, OverloadedError, StoreUnavailableError
 from driver_ranking.serving.champion import ScoredDrivers
 
+T = TypeVar("T")
 Score = Callable[[NDArray[np.int64]], Awaitable[ScoredDrivers]]
 
+_NOBODY = np.empty(0, dtype=np.int64)
 _BATCH_DRIVERS = 4_000  # a batch takes no more requests past this: sharing saves little then, and memory grows
 _QUIET_TURNS = 10  # of the event loop, microseconds each: as measured, 3 split gRPC's batches, 30 gain nothing
 _LONGEST_GATHERING = 0.01  # seconds
@@ -28,7 +31,8 @@ _LONELY, _LOOK_AGAIN = 3, 16  # after so many batches of one request, only every
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     driver_id: NDArray[np.int64]
-    answer: "asyncio.Future[ScoredDrivers]"
+    answer: "asyncio.Future[Any]"
+    work: "Callable[[], Awaitable[Any]] | None" = None  # to be done in the place of scoring, while nothing is scored
 
 
 class Coalescer:
@@ -64,6 +68,7 @@ class Coalescer:
             OverloadedError: Too many requests wait.
             StoreUnavailableError: The store can't be read, or not in time.
             ModelError: The model fails.
+            OnDemandFeatureError: An on-demand feature view fails.
         """
         if self._late:
             raise self._too_late()
@@ -75,7 +80,27 @@ class Coalescer:
         if not self._busy:
             self._idle.clear()
             self._start()
-        return await waiting.answer
+        scored: ScoredDrivers = await waiting.answer
+        return scored
+
+    async def exclusively(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something while nothing is read or scored, after the batch that is on its way.
+
+        Args:
+            work: What to do; it fails like a batch if it takes too long.
+
+        Raises:
+            StoreUnavailableError: It takes too long, or what is on its way does.
+        """
+        if self._late:
+            raise self._too_late()
+        waiting = _Waiting(_NOBODY, asyncio.get_running_loop().create_future(), work)
+        self._waiting.appendleft(waiting)
+        if not self._busy:
+            self._idle.clear()
+            self._start_batch()
+        done: T = await waiting.answer
+        return done
 
     async def idle(self) -> None:
         """Wait until nothing waits and nothing runs."""
@@ -106,7 +131,7 @@ class Coalescer:
             return
         self._lonely = self._lonely + 1 if len(batch) == 1 else 0
         try:
-            score = self._score()
+            score = self._score() if batch[0].work is None else _instead(batch[0].work)
         except DriverRankingError as error:
             _fail(batch, error)
             self._start()
@@ -125,7 +150,9 @@ class Coalescer:
         if self._alone:
             return [self._alone.popleft()]
         size = 0
-        while self._waiting and size < _BATCH_DRIVERS:
+        if self._waiting and self._waiting[0].work is not None:
+            return [self._waiting.popleft()]
+        while self._waiting and size < _BATCH_DRIVERS and self._waiting[0].work is None:
             one = self._waiting.popleft()
             if not one.answer.done():  # its client has left
                 batch.append(one)
@@ -144,7 +171,7 @@ class Coalescer:
         if done.cancelled():
             return
         error = done.exception()
-        if isinstance(error, ModelError) and len(batch) > 1:
+        if getattr(error, "depends_on_drivers", False) and len(batch) > 1:
             self._alone.extend(batch)  # one request's drivers must not fail the others
         elif error is not None:
             _fail(batch, error)
@@ -162,6 +189,11 @@ class Coalescer:
 
     def _too_late(self) -> StoreUnavailableError:
         return StoreUnavailableError(f"The online store did not answer within {self._time_limit:g} s.")
+
+
+def _instead(work: Callable[[], Awaitable[Any]]) -> Callable[[NDArray[np.int64]], Awaitable[Any]]:
+    """Return what does some work in the place of scoring."""
+    return lambda _: work()
 
 
 def _fail(batch: list[_Waiting], error: BaseException) -> None:

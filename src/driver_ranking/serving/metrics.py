@@ -16,6 +16,7 @@ class Metrics:
 
     drivers_requested: Counter
     drivers_excluded: Counter
+    drivers_unreadable: Counter
     requests_failed: Counter
     feature_age: Histogram
     online_read: Histogram
@@ -31,6 +32,7 @@ def ranking_metrics() -> Metrics:
     return Metrics(
         Counter(f"{prefix}_drivers_requested", "Drivers in requests that were answered"),
         Counter(f"{prefix}_drivers_excluded", "Drivers among them without all features"),
+        Counter(f"{prefix}_drivers_unreadable", "Drivers among them of whom the online store has what can't be read"),
         Counter(f"{prefix}_requests_failed", "Requests that were answered with an error", ["status"]),
         Histogram(f"{prefix}_feature_age_seconds", "Age of the oldest feature row used for a request", buckets=_AGES),
         Histogram(f"{prefix}_online_read_seconds", "Online reads, shared by concurrent requests", buckets=_FAST),

@@ -13,7 +13,7 @@ from mlserver_mlflow import MLflowRuntime
 from driver_ranking.errors import DriverRankingError, NotReadyError
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
-from driver_ranking.serving.metrics import ranking_metrics
+from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.plain import plain_answer, plain_error
 from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
 from driver_ranking.serving.service import NO_MODEL, RankingService
@@ -103,7 +103,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             ranking, request_id = parse_plain(await request.body(), service.settings.max_driver_ids)
             answer = await service.rank(ranking.driver_id, 1, request_id)
         except DriverRankingError as error:
-            count_failure(error)
+            log_failure(error)
             return plain_error(error, request_id)
         return plain_answer(int(answer.ranking.driver_id[0]), request_id)
 
@@ -125,12 +125,8 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
 
 def protocol_error(error: DriverRankingError) -> MLServerError:
     """Return what MLServer answers a client with."""
+    log_failure(error)
     return MLServerError(error.public_message, error.status)
-
-
-def count_failure(error: DriverRankingError) -> None:
-    """Count a request that is answered with an error."""
-    ranking_metrics().requests_failed.labels(status=str(error.status.value)).inc()
 
 
 def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:

@@ -14,19 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, ModelRefusedError, NoRankableDriverError, NotReadyError
+from driver_ranking.feature_store.online import OnlineReader
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import Ranking, rank, require_finite
 from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredDrivers
 from driver_ranking.serving.coalescing import Coalescer, Score
+from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
+from driver_ranking.serving.store_watch import StoreWatch, log_unreadable
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
 NO_MODEL = "No model is loaded yet."
 
 _LISTED = 10  # how many drivers a message names
-_PROBE = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class RankingService:
         self._champion: Champion | None = None
         self._loading = asyncio.Lock()
         self._problem = NO_MODEL
-        self._store_answers = False
+        self._watch = StoreWatch(self._lacking)
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="online-read")
@@ -73,12 +75,12 @@ class RankingService:
     @property
     def ready(self) -> bool:
         """Return whether requests can be answered: there is a model, and its features can be read."""
-        return self._champion is not None and self._store_answers
+        return self._champion is not None and self._watch.answers
 
     @property
     def problem(self) -> str | None:
         """Return why it is not ready, fit for a client; None where it is."""
-        return None if self.ready else self._problem
+        return None if self.ready else (self._champion and self._watch.problem) or self._problem
 
     async def start(self) -> bool:
         """Load the champion and return whether that worked; where it did not, go on trying, and say why in the log."""
@@ -142,6 +144,7 @@ class RankingService:
 
         Raises:
             NotReadyError: No model is loaded.
+            FeaturesLostError: The online store has no features at all.
             NoRankableDriverError: None of the drivers has all features.
             NonFiniteScoreError: The model gave a score that is not a finite number.
             StoreUnavailableError: The online store can't be read, or not in time.
@@ -153,6 +156,8 @@ class RankingService:
         ranking = rank(driver_id, scored.rows, top_k=top_k)
         self._observe(driver_id, ranking, scored)
         if not ranking.driver_id.size:
+            if self._champion is not None:
+                await self._watch.require_features(self._champion.reader)
             raise _none_left(ranking.excluded_driver_id)
         if self.settings.log_requests:
             logger.info(
@@ -176,6 +181,8 @@ class RankingService:
             scored = await champion.score(driver_id, self._thread)
             self._metrics.online_read.observe(scored.read_seconds)
             self._metrics.predict.observe(scored.predict_seconds)
+            if scored.unreadable is not None:
+                log_unreadable(driver_id[scored.unreadable])
             return scored
 
         return score
@@ -183,6 +190,8 @@ class RankingService:
     def _observe(self, driver_id: NDArray[np.int64], ranking: Ranking, scored: ScoredDrivers) -> None:
         self._metrics.drivers_requested.inc(len(driver_id))
         self._metrics.drivers_excluded.inc(len(ranking.excluded_driver_id))
+        if scored.unreadable is not None:
+            self._metrics.drivers_unreadable.inc(len(set(driver_id[scored.unreadable].tolist())))
         age = scored.age_seconds
         if age is not None:
             self._metrics.feature_age.observe(age)
@@ -194,23 +203,18 @@ class RankingService:
         while True:
             await asyncio.sleep(self.settings.readiness_interval)
             await self._probe()
+            faults().settle()
 
     async def _probe(self) -> None:
-        """Read one driver's features, as a request does, and remember whether that works."""
+        """Look whether the store answers and has features, and remember it."""
         if self._champion is None:
             return
-        before = self._store_answers
-        try:
-            await self._coalescer.submit(_PROBE, must_run=True)
-        except DriverRankingError as error:
-            self._store_answers, self._problem = False, error.public_message
-            if before:
-                logger.warning("Not ready: %s", error)
-        else:
-            self._store_answers = True
-            if not before:
-                logger.info("Ready.")
+        await self._watch.look(self._champion.reader)
         self._metrics.ready.set(float(self.ready))
+
+    async def _lacking(self, reader: OnlineReader) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        return await self._coalescer.exclusively(lambda: loop.run_in_executor(self._thread, reader.lacking))
 
     async def _keep_loading(self) -> None:
         """While there is no model, look for one; later follow the alias, if that is asked for."""

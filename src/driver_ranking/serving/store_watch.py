@@ -1,0 +1,100 @@
+"""Looks after the online store: whether it answers, and whether it has the features that the model takes."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver_ranking.errors import DriverRankingError, FeaturesLostError, StoreUnavailableError
+from driver_ranking.feature_store.online import OnlineReader
+from driver_ranking.ranking import UNREADABLE
+from driver_ranking.serving.fault_log import faults
+
+logger = logging.getLogger("mlserver.driver_ranking")
+
+NOT_READY = "Not ready"
+
+_RECENT = 0.1  # seconds that what was seen counts for requests whose drivers all have no features
+
+_LISTED = 10  # how many drivers a line names
+
+Look = Callable[[OnlineReader], Awaitable[tuple[str, ...]]]
+
+
+class StoreWatch:
+    """Knows what was last seen of the store. Used from one event loop.
+
+    Attributes:
+        answers: Whether features could be read, and were there, when it was looked at last.
+        problem: Why not.
+    """
+
+    def __init__(self, look: Look) -> None:
+        """See nothing yet.
+
+        Args:
+            look: Names the feature views that a reader's store lacks, see ``OnlineReader.lacking``; while nothing
+                else is read.
+        """
+        self._look = look
+        self._looking: asyncio.Task[DriverRankingError | None] | None = None
+        self._seen_at = -1.0
+        self.answers = False
+        self.problem: str | None = None
+
+    async def look(self, reader: OnlineReader) -> None:
+        """Look at the store now."""
+        error = await self._seen(reader)
+        before, self.answers = self.answers, error is None
+        self.problem = error.public_message if error else None
+        if error is not None:
+            faults().occurred(NOT_READY, str(error))
+            return
+        faults().ended(NOT_READY)
+        if not before:
+            logger.info("Ready.")
+
+    async def require_features(self, reader: OnlineReader) -> None:
+        """Say so if the store has no features at all, rather than none of a request's drivers.
+
+        Many requests share one look.
+
+        Raises:
+            FeaturesLostError: It has none.
+        """
+        loop = asyncio.get_running_loop()
+        if self._looking is None and loop.time() - self._seen_at < _RECENT:
+            return
+        if self._looking is None:
+            self._looking = loop.create_task(self._seen(reader))
+        looking = self._looking
+        error = await asyncio.shield(looking)
+        if self._looking is looking:
+            self._looking = None
+        if isinstance(error, FeaturesLostError):
+            raise FeaturesLostError(str(error))
+
+    async def _seen(self, reader: OnlineReader) -> DriverRankingError | None:
+        """Return what is wrong with the store."""
+        try:
+            lacking = await self._look(reader)
+        except DriverRankingError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
+            message = f"The online store can't be looked at: {type(error).__name__}: {error}"
+            return StoreUnavailableError(message)
+        if not lacking:
+            self._seen_at = asyncio.get_running_loop().time()
+            return None
+        named = ", ".join(map(repr, lacking))
+        message = f"The online feature store has no features of {named}. Materialize them; then they are served."
+        return FeaturesLostError(message)
+
+
+def log_unreadable(driver_id: NDArray[np.int64]) -> None:
+    """Write down of which drivers the store holds what can't be read: int64 ``[n]``, at least one."""
+    named = ", ".join(map(str, driver_id[:_LISTED].tolist())) + (", ..." if len(driver_id) > _LISTED else "")
+    cause = f"The online store holds what can't be read of drivers {named}; they are excluded"
+    faults().occurred(UNREADABLE, cause)
