@@ -18,6 +18,8 @@ from starlette.routing import Route
 from driver_ranking.serving.body import BodyReader, LimitedBody
 from driver_ranking.serving.data_plane import FAILED, answered
 from driver_ranking.serving.docs_page import DOCS, description_path, docs_page, docs_routes
+from driver_ranking.serving.http_limits import BodyBudget
+from driver_ranking.serving.http_manners import HttpManners
 from driver_ranking.serving.infer import InferEndpoint
 from driver_ranking.serving.openapi import api_description
 from driver_ranking.serving.request_body import read_ready_only
@@ -101,14 +103,15 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
         app.add_exception_handler(Exception, _failed)
         app.openapi = lambda: api_description("driver_ranking")
         # innermost, so that what it refuses is counted as well
-        app.user_middleware.append(Middleware(LimitedBody, max_bytes=limits.max_body_bytes))
+        self._bodies = BodyReader(limits.max_body_bytes, BodyBudget(limits.max_unread_bytes))
+        app.user_middleware.append(Middleware(LimitedBody, reader=self._bodies))
         self._limits = limits
 
     def _get_config(self) -> Any:  # noqa: ANN401 - uvicorn's, with one attribute more
         config: Any = super()._get_config()
+        config.app = HttpManners(self._app, self._settings)
         if fits(self._settings):
-            endpoint, bodies = InferEndpoint(self._data_plane), BodyReader(self._limits.max_body_bytes)
-            config.app = InferShortcut(self._app, self._settings, endpoint, bodies)
+            config.app = InferShortcut(config.app, self._settings, InferEndpoint(self._data_plane), self._bodies)
         if self._limits.reuse_port:
             config.sockets = [_shared_socket(self._settings.host, self._settings.http_port)]  # see DeafServer
         return config

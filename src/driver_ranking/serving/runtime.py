@@ -16,7 +16,6 @@ from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
-from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.plain import plain_answer, plain_error
 from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
 from driver_ranking.serving.service import RankingService
@@ -122,7 +121,6 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             ranking, request_id = parse_plain(await request.body(), service.settings.max_driver_ids)
             answer = await service.rank(ranking.driver_id, 1, request_id)
         except DriverRankingError as error:
-            count_failure(error)
             log_failure(error)
             return plain_error(error, request_id)
         return plain_answer(int(answer.ranking.driver_id[0]), request_id)
@@ -149,11 +147,6 @@ def protocol_error(error: DriverRankingError) -> MLServerError:
     # the protocol has no status for a model that is known and unloaded: as to MLServer, it is not there
     status = HTTPStatus.NOT_FOUND if isinstance(error, UnloadedError) else error.status
     return MLServerError(error.public_message, status)
-
-
-def count_failure(error: DriverRankingError) -> None:
-    """Count a request that is answered with an error."""
-    ranking_metrics().requests_failed.labels(status=str(error.status.value)).inc()
 
 
 def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:

@@ -6,7 +6,7 @@ before they are used. What they mend, as of MLServer 1.7.1:
 - the environment overrides settings.json
 - health has the bodies that clients read, and is about what can be answered, not only about what is loaded
 - every error of REST has the body ``{"error": ...}``, and no error carries a text that was not written for clients
-- types are checked strictly, sizes are limited, and gRPC has status codes for it
+- types are checked strictly, sizes, connections and times are limited, and gRPC has status codes for it
 - the registry's version is the version
 - loading a model again swaps it within the runtime; what can't be loaded leaves the old one in place
 - the OpenAPI page shows what is served, without a network
@@ -15,6 +15,7 @@ before they are used. What they mend, as of MLServer 1.7.1:
   in the middle of that
 """
 
+import asyncio
 import contextlib
 import functools
 import importlib
@@ -22,6 +23,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mlserver.grpc.server
@@ -39,12 +41,16 @@ from driver_ranking.serving.ending import end_of_process, end_of_process_within
 from driver_ranking.serving.grpc import RankingServicer
 from driver_ranking.serving.grpc_counting import CountingInterceptor
 from driver_ranking.serving.grpc_health import RankingGRPCServer
+from driver_ranking.serving.http_limits import ConnectionLimits
+from driver_ranking.serving.http_protocol import LimitedHttpProtocol
 from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
 from driver_ranking.serving.settings import ServerSettings
 from driver_ranking.serving.workable import require_workable
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
+_MONITORING = 64  # connections to the metrics
+_TICKS = 10  # of uvicorn's, in a second
 _GIVEN_AS_ARGUMENTS = {"model_repository_root", "model_repository_implementation"}
 _STOPS_WITHIN = 25.0  # seconds, less than Kubernetes waits
 
@@ -59,8 +65,10 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.server.RESTServer = functools.partial(RankingRESTServer, limits=settings)
     mlserver.rest.app.Endpoints = RankingEndpoints
     mlserver.rest.app.ModelRepositoryEndpoints = RankingRepositoryEndpoints
-    mlserver.rest.server._NoSignalServer = DeafServer  # noqa: SLF001 - what it is meant to be
-    mlserver.metrics.server._NoSignalServer = DeafServer  # noqa: SLF001 - likewise
+    limits = ConnectionLimits.of(settings)
+    mlserver.rest.server._NoSignalServer = functools.partial(DeafServer, limits=limits)  # noqa: SLF001 - what it is meant to be
+    few = replace(limits, connections=min(limits.connections, _MONITORING))
+    mlserver.metrics.server._NoSignalServer = functools.partial(DeafServer, limits=few)  # noqa: SLF001 - likewise
     mlserver.grpc.server.InferenceServicer = RankingServicer
     mlserver.grpc.server.PromServerInterceptor = CountingInterceptor
     mlserver.server.GRPCServer = RankingGRPCServer
@@ -73,8 +81,22 @@ def _nothing() -> None:
 class DeafServer(uvicorn.Server):
     """A uvicorn server that leaves signals to MLServer; the method that MLServer overrides for it is gone.
 
-    It listens on the sockets that its configuration has, if it has some.
+    It listens on the sockets that its configuration has, if it has some, and holds clients to limits.
     """
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+        """Set the limits."""
+        config.http = functools.partial(LimitedHttpProtocol, limits=limits)  # type: ignore[assignment] # makes one as well
+        super().__init__(config)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections once a second."""
+        if counter % _TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, LimitedHttpProtocol):
+                    connection.look_after(now)
+        return await super().on_tick(counter)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until it is stopped."""

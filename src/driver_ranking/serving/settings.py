@@ -67,11 +67,23 @@ class ServerSettings(_EnvironmentFirst):
 
     Attributes:
         max_body_bytes: How large a REST body may be, after decompression. gRPC's is ``grpc_max_message_length``.
+        max_unread_bytes: How many bytes of bodies that are not whole yet may be held in all.
+        max_header_bytes: How many bytes the headers of a REST request may have.
+        max_headers: How many headers it may have.
+        max_url_bytes: How long its URL may be.
+        max_connections: How many REST connections may be open; 0 for what the system's limit on files leaves room for.
+        request_timeout: How long a client may take to send a REST request, or to read the answer, in seconds.
         reuse_port: Whether other processes may serve REST on the same port, where the system shares out connections;
             gRPC's port can be shared in any case.
     """
 
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
+    max_unread_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    max_header_bytes: int = Field(default=64 * 1024, ge=1024)
+    max_headers: int = Field(default=128, ge=16)
+    max_url_bytes: int = Field(default=8 * 1024, ge=256)
+    max_connections: int = Field(default=0, ge=0)
+    request_timeout: float = Field(default=30.0, gt=0)
     reuse_port: bool = False
 
 

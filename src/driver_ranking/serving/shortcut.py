@@ -17,7 +17,11 @@ from mlserver.settings import Settings
 from starlette_exporter import PrometheusMiddleware
 
 from driver_ranking.serving.body import App, BodyReader, Receive, Refused, Send
+from driver_ranking.serving.data_plane import FAILED
+from driver_ranking.serving.fault_log import log_failure
+from driver_ranking.serving.http_manners import accepts_gzip
 from driver_ranking.serving.infer import InferEndpoint
+from driver_ranking.serving.metrics import count_failure
 
 _PATH = re.compile(r"/v2/models/(?P<model_name>[^/]+)(?:/versions/(?P<model_version>[^/]+))?/infer")
 _MODEL = "/v2/models/{model_name}"
@@ -60,13 +64,17 @@ class InferShortcut:
         status, content, headers = await self._answer(raw, receive, match.groupdict())
         if content is None:  # the client has left
             return
-        if self._compresses and len(content) >= _COMPRESSED_FROM and b"gzip" in raw.get(b"accept-encoding", b""):
-            content = gzip.compress(content)
-            headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+        if self._compresses:
+            headers["vary"] = "Accept-Encoding"
+            if len(content) >= _COMPRESSED_FROM and accepts_gzip(raw.get(b"accept-encoding", b"")):
+                content = gzip.compress(content)
+                headers["content-encoding"] = "gzip"
         headers = {"content-type": "application/json", **headers, "content-length": str(len(content))}
         sent = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": content})
+        if status >= HTTPStatus.BAD_REQUEST:
+            count_failure(status)
         if self._counts:
             versioned = match["model_version"] is not None
             self._counts.add(status, versioned=versioned, seconds=time.perf_counter() - start)
@@ -81,9 +89,12 @@ class InferShortcut:
             headers = {name.decode("latin-1"): text.decode("latin-1") for name, text in raw.items()}
             content, extra = await self._endpoint.answer(headers, body, **named)
         except Refused as refused:
-            return refused.status, encode_to_json_bytes({"error": refused.message}), {}
+            return refused.status, encode_to_json_bytes({"error": refused.message}), refused.headers
         except MLServerError as error:
             return error.status_code, encode_to_json_bytes({"error": str(error)}), {}
+        except Exception as error:  # noqa: BLE001 - the log says what it was, the client that it failed
+            log_failure(error)
+            return HTTPStatus.INTERNAL_SERVER_ERROR, encode_to_json_bytes({"error": FAILED}), {}
         return HTTPStatus.OK, content, extra
 
 
