@@ -20,7 +20,7 @@ from driver_ranking.errors import (
     StoreUnavailableError,
     UnloadedError,
 )
-from driver_ranking.feature_store.online import OnlineFeatures
+from driver_ranking.feature_store.online_features import OnlineFeatures
 from driver_ranking.model import RegisteredModel
 from driver_ranking.serving.champion import Champion
 from driver_ranking.serving.loading import ChampionKeeper
@@ -249,12 +249,17 @@ def raising(_: NDArray[np.float64]) -> NDArray[np.float64]:
     raise ModelError(message)
 
 
+def slow(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    time.sleep(1)
+    return rows[:, 0]
+
+
 @pytest.mark.parametrize(
     ("score", "reason"),
     [
         (raising, "The model can't be used"),
         (lambda rows: rows[:, 0] * np.nan, "not finite numbers"),
-        (lambda rows: time.sleep(1) or rows[:, 0], "did not answer within 0.1 s"),
+        (slow, "did not answer within 0.1 s"),
         (lambda rows: rows[:, 0] if len(rows) > 1 else raising(rows), "The model can't be used"),
     ],
     ids=["raises", "NaN", "hangs", "one row alone"],

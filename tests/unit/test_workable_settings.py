@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlserver.settings import ModelParameters, ModelSettings, Settings
 
 from driver_ranking.errors import SettingError
-from driver_ranking.serving.settings import RuntimeSettings
+from driver_ranking.serving.settings import runtime_settings
 from driver_ranking.serving.workable import require_workable, require_workable_model
 
 GOOD: dict[str, Any] = {"parallel_workers": 0, "http_port": 1, "grpc_port": 2, "metrics_port": 3}
@@ -63,4 +64,4 @@ def test_settings_of_the_model_that_work_are_taken() -> None:
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_a_time_that_is_none_is_refused(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=setting):
-        RuntimeSettings(**{setting: value})
+        runtime_settings({setting: value}, Path())
