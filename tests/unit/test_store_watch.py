@@ -38,19 +38,16 @@ def test_it_answers_once_it_has_features_and_says_why_not(caplog: pytest.LogCapt
     async def work() -> None:
         store = Store()
         watch = StoreWatch(store.look)
-        assert not watch.answers
         for error in (StoreUnavailableError("gone"), RuntimeError("odd")):
             store.error = error
             await watch.look(CHAMPION)
-            assert not watch.answers
-            assert watch.problem == StoreUnavailableError.summary
+            assert (watch.answers, watch.problem) == (False, StoreUnavailableError.summary)
         store.error, store.lacking = None, ("stats",)
         await watch.look(CHAMPION)
         assert "no features of 'stats'" in str(watch.problem)
         store.lacking = ()
         await watch.look(CHAMPION)
-        assert watch.answers
-        assert watch.problem is None
+        assert (watch.answers, watch.problem) == (True, None)
 
     asyncio.run(work())
     assert caplog.messages[0] == "Not ready: gone"
