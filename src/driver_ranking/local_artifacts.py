@@ -72,14 +72,15 @@ class LocalArtifacts:
     def now(self, uri: str) -> str:
         """Return where an artifact is now, in the way that the URI has it.
 
-        What lies in the folder that the registry was made in is in the one where it is now, whether it is there or not.
-        What lies elsewhere is taken from where it would have moved to, if it is there; otherwise it is left alone.
+        What lies in the folder that the registry was made in is in the one where it is now. What lies elsewhere is taken
+        from where it would have moved to, if it is there; otherwise it is left alone. So is a run's or a model's folder
+        that is there and has no copy: MLflow itself put it there, as it was logged by hand after the folder was copied.
         """
         path = local_path(uri)
         if path is None or path.is_relative_to(self.database.parent):
             return uri
         moved = self._moved(path)
-        if moved is None:
+        if moved is None or (_has_id(path) and path.exists() and not moved.exists()):
             return uri
         return moved.as_uri() if uri.startswith("file:") else str(moved)
 
@@ -106,6 +107,10 @@ class LocalArtifacts:
             if path.is_relative_to(old) and (new / path.relative_to(old)).exists():
                 return new / path.relative_to(old)
         return next((place for place in _places_by_id(path, folder) if place.exists()), None)
+
+
+def _has_id(path: Path) -> bool:
+    return any(map(_ID.fullmatch, path.parts))
 
 
 def _without_what_is_alike(old: Path, new: Path) -> tuple[Path, Path]:
