@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import redis
-from feast import FeatureService
+from feast import FeatureService, Field
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.types.Value_pb2 import Int64List, Value
-from feast.types import Float32, Int32
+from feast.types import Float32, Int32, Int64
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.online_repos import NOON, NOON_US, ON_DEMAND, OTHER, UNREAD, OnlineRepo, listed, on_demand_of, read
 
@@ -93,10 +94,10 @@ def test_a_spoilt_key_in_redis_excludes_its_driver_and_no_other(redis_repo: Onli
 
 
 def test_what_a_negative_time_or_a_number_of_another_width_says_is_read(redis_repo: OnlineRepo) -> None:
-    spoil_redis(redis_repo, 2, {"_ts": time_cell(-5), "rate": Value(int64_val=2**62).SerializeToString()})
+    spoil_redis(redis_repo, 2, {"_ts": time_cell(-5), "rate": Value(int64_val=2**53).SerializeToString()})
     with closing(redis_repo.reader("service", "rate", "trips")) as reader:
         features = read(reader, 2)
-    assert (listed(features), features.oldest.tolist(), features.unreadable) == ([[2.0**62, 7]], [-5_000_000], None)
+    assert (listed(features), features.oldest.tolist(), features.unreadable) == ([[2.0**53, 7]], [-5_000_000], None)
 
 
 def test_values_that_are_cut_short_and_too_long_are_not_taken_for_each_other(redis_repo: OnlineRepo) -> None:
@@ -146,6 +147,68 @@ def test_what_an_on_demand_view_takes_is_spoilt_for_its_driver_alone(redis_repo:
     assert listed(features) == [[1.0, 7], [None, None], [1.0, 7], [1.0, 7]]
     assert features.unreadable is not None
     assert features.unreadable.tolist() == [False, True, False, False]
+
+
+# What float64 holds, and integers next to it that it does not: a batch run refuses these.
+EXACT = (2**53, -(2**53))
+INEXACT = (2**53 + 1, -(2**53) - 1, 2**62, 2**63 - 1, -(2**63))
+
+
+def filled_with_integers(repo: OnlineRepo, *more: Any) -> None:
+    view = repo.view({"big": Int64})
+    views = [view, *(make(view) for make in more)]
+    repo.apply(*views, FeatureService(name="service", features=views))
+    repo.write("stats", [(driver, NOON, {"big": value}) for driver, value in enumerate((*EXACT, *INEXACT), 1)])
+    # apart: beside a null, Feast itself makes floats of them
+    repo.write("stats", [(driver, NOON, {"big": value}) for driver, value in ((8, None), (10, 0))])
+
+
+def assert_inexact_ones_are_apart(features: Any) -> None:
+    assert listed(features) == [[2.0**53], [-(2.0**53)], *[[None]] * 7]
+    assert features.unreadable is not None
+    assert features.unreadable.tolist() == [False] * 2 + [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize("store", ["sqlite", OTHER, "redis"])
+def test_an_integer_that_no_double_holds_excludes_its_driver_and_no_other(
+    store: str, redis_server: str, tmp_path: Any
+) -> None:
+    where = {"connection_string": redis_server} if store == "redis" else {"path": str(tmp_path / "online.db")}
+    repo = OnlineRepo(tmp_path, f"inexact_{tmp_path.name}", {"type": store, **where})
+    filled_with_integers(repo)
+    with closing(repo.reader("service", "big")) as reader:
+        assert_inexact_ones_are_apart(read(reader, *range(1, 10)))
+
+
+def last_digits(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"small": [value and value % 1000 for value in inputs["big"]], "same": inputs["big"]}
+
+
+def last_digits_of_one(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"small": inputs["big"] and inputs["big"] % 1000, "same": inputs["big"]}
+
+
+@ON_DEMAND
+@pytest.mark.parametrize("singleton", [False, True])
+def test_code_is_given_integers_that_no_double_holds_and_may_not_give_them(singleton: bool, tmp_path: Any) -> None:  # noqa: FBT001 - pytest gives it by its name
+    repo = OnlineRepo(tmp_path, "inexact", {"type": "sqlite", "path": str(tmp_path / "online.db")})
+    schema = [Field(name=name, dtype=Int64) for name in ("small", "same")]
+
+    def on_demand(view: Any) -> Any:
+        make = on_demand_feature_view(sources=[view], schema=schema, mode="python", singleton=singleton)
+        return make(last_digits_of_one if singleton else last_digits)
+
+    filled_with_integers(repo, on_demand)
+    for given in ("same", "big"):
+        features = read(repo.reader("service", "small", given), *range(1, 10))
+        assert [row[1:] for row in listed(features)][:2] == [[2.0**53], [-(2.0**53)]]
+        assert listed(features)[2:] == [[None, None]] * 7
+        assert features.unreadable is not None
+        assert features.unreadable.tolist() == [False] * 2 + [True] * 5 + [False] * 2
+        assert features.oldest.tolist()[:3] == [NOON_US, NOON_US, UNREAD]
+    features = read(repo.reader("service", "small"), *range(1, 8))
+    assert listed(features) == [[float(value % 1000)] for value in (*EXACT, *INEXACT)]
+    assert features.unreadable is None
 
 
 def test_another_store_is_read_apart_from_what_is_spoilt(tmp_path: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.model_columns import EXACT_INTEGERS
 
 CACHED = 65_536  # decoded values that are kept: whole numbers and event times repeat among drivers
 
@@ -21,7 +22,7 @@ Cells = Sequence[bytes | None]
 
 
 class UnreadableError(ValueError):
-    """What is stored is nothing that Feast writes."""
+    """What is stored is nothing that Feast writes, or an integer that a float64 can't hold exactly."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,22 @@ def number(value: Any) -> float:  # noqa: ANN401 - a protobuf message
     """Return the number in a value message; NaN for null.
 
     Raises:
-        UnreadableError: It holds something else.
+        UnreadableError: It holds something else, or an integer that a batch run refuses too.
     """
     field = value.WhichOneof("val")
     if field in _NUMBERS:
-        return float(getattr(value, field))
+        stored = getattr(value, field)
+        if field == "int64_val" and is_inexact(stored):
+            raise UnreadableError
+        return float(stored)
     if field in {None, "null_val"}:
         return np.nan
     raise UnreadableError
+
+
+def is_inexact(value: object) -> bool:
+    """Tell an integer of which a float64 may stand for its neighbours as well: it is never rounded in silence."""
+    return isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT_INTEGERS
 
 
 def numbers(row: Mapping[str, Any] | None, names: Sequence[str]) -> list[float]:

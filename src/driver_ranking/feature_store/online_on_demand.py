@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import OnDemandFeatureError, UnservableFeatureError
 from driver_ranking.feature_store.online_access import follow_file, unavailable
+from driver_ranking.feature_store.online_cells import is_inexact
 from driver_ranking.feature_store.online_features import UNREAD, OnlineFeatures, StoredKey, stored_key, time_to_live
 from driver_ranking.feature_store.online_presence import Presence
 from driver_ranking.feature_store.online_sample import Sampler
@@ -54,6 +55,10 @@ class _Rows:
         return np.array([row is not None for row in self.rows], dtype=np.bool_)
 
 
+# float64 [n, k]; bool [n], drivers with an integer that float64 does not hold exactly, whose features are NaN
+_Features = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
 @dataclass(frozen=True)
 class _Computation:
     """What computes the features of drivers from their rows, as Feast's ``get_online_features`` does.
@@ -74,8 +79,8 @@ class _Computation:
     wanted: tuple[str, ...]
     key: str
 
-    def compute(self, drivers: Sequence[int], rows: Sequence[Sequence[Row]]) -> NDArray[np.float64]:
-        """Return float64 ``[n, k]``.
+    def compute(self, drivers: Sequence[int], rows: Sequence[Sequence[Row]]) -> _Features:
+        """Return the features, and which of them are no doubles.
 
         Args:
             drivers: The drivers, at least one.
@@ -89,14 +94,14 @@ class _Computation:
             if not alone:
                 return self._compute(drivers, rows)
             parts = [self._compute([one], [[table[place]] for table in rows]) for place, one in enumerate(drivers)]
-            return np.concatenate(parts)
+            return np.concatenate([values for values, _ in parts]), np.concatenate([inexact for _, inexact in parts])
         except (Exception, SystemExit) as error:
             named = ", ".join(repr(view.name) for view in self.views)
             plural = "views" if len(self.views) > 1 else "view"
             message = f"The on-demand feature {plural} {named} can't be computed: {type(error).__name__}: {error}"
             raise OnDemandFeatureError(message) from error
 
-    def _compute(self, drivers: Sequence[int], rows: Sequence[Sequence[Row]]) -> NDArray[np.float64]:
+    def _compute(self, drivers: Sequence[int], rows: Sequence[Sequence[Row]]) -> _Features:
         from feast import utils
         from feast.infra.online_stores.online_store import OnlineStore
         from feast.online_response import OnlineResponse
@@ -117,11 +122,15 @@ class _Computation:
             response, list(self.references), list(self.views), self.full_names, feature_types=types
         )
         answer = OnlineResponse(response, feature_types=types).to_dict()
-        return np.column_stack([_numbers(name, answer, count) for name in self.wanted])
+        columns = [_numbers(name, answer, count) for name in self.wanted]
+        inexact = np.array([list(map(is_inexact, column)) for column in columns], dtype=np.bool_).any(axis=0)
+        values = np.array(columns, dtype=np.float64).T  # None is NaN
+        values[inexact] = np.nan
+        return values, inexact
 
 
-def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> NDArray[np.float64]:
-    """Return a column of an answer; None is NaN.
+def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:
+    """Return a column of an answer, of numbers and None.
 
     Raises:
         ValueError: It is not there, has another length, or holds something else than numbers.
@@ -136,7 +145,7 @@ def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> NDArray[np.
     if not all(value is None or isinstance(value, (int, float, np.number, np.bool_)) for value in values):
         message = f"{name!r} holds something else than numbers"
         raise ValueError(message)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return values
 
 
 def open_on_demand_reader(  # noqa: PLR0913 - each of them is another thing
@@ -218,13 +227,13 @@ class _OnDemandReader:
         usable = np.logical_and.reduce([table.usable for table in tables])
         complete = usable & np.array([_has_all(tables, place) for place in range(len(drivers))], dtype=np.bool_)
         matrix = np.full((len(drivers), len(self.computation.wanted)), np.nan)
-        self._fill(matrix, drivers, tables, complete)
+        inexact = self._fill(matrix, drivers, tables, complete)
         try:
-            self._fill(matrix, drivers, tables, usable & ~complete)
+            inexact |= self._fill(matrix, drivers, tables, usable & ~complete)
         except OnDemandFeatureError:
             matrix[usable & ~complete] = np.nan  # its code can't take null: there are no features
-        oldest = np.where(usable, np.minimum.reduce([table.times for table in tables]), UNREAD)
-        unreadable = np.logical_or.reduce([table.unreadable for table in tables])[places]
+        oldest = np.where(usable & ~inexact, np.minimum.reduce([table.times for table in tables]), UNREAD)
+        unreadable = np.logical_or.reduce([inexact, *(table.unreadable for table in tables)])[places]
         return OnlineFeatures(matrix[places], oldest[places], unreadable if unreadable.any() else None)
 
     def _rows(self, table: _Table, drivers: NDArray[np.int64], now: int) -> _Rows:
@@ -246,11 +255,14 @@ class _OnDemandReader:
 
     def _fill(
         self, matrix: NDArray[np.float64], drivers: NDArray[np.int64], tables: list[_Rows], which: NDArray[np.bool_]
-    ) -> None:
+    ) -> NDArray[np.bool_]:
+        """Fill in the features of some drivers, and return of which drivers they are no doubles."""
         places = np.flatnonzero(which).tolist()
+        inexact = np.zeros(len(drivers), dtype=np.bool_)
         if places:
             rows = [[row for place in places if (row := table.rows[place])] for table in tables]
-            matrix[which] = self.computation.compute(drivers[which].tolist(), rows)
+            matrix[which], inexact[which] = self.computation.compute(drivers[which].tolist(), rows)
+        return inexact
 
     async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
         return await asyncio.get_running_loop().run_in_executor(thread, self.read, driver_id, now)

@@ -96,5 +96,6 @@ class StoreWatch:
 def log_unreadable(driver_id: NDArray[np.int64]) -> None:
     """Write down of which drivers the store holds what can't be read: int64 ``[n]``, at least one."""
     named = ", ".join(map(str, driver_id[:_LISTED].tolist())) + (", ..." if len(driver_id) > _LISTED else "")
-    cause = f"The online store holds what can't be read of drivers {named}; they are excluded"
+    why = "something spoilt, or an integer beyond 2^53, which no double holds exactly"
+    cause = f"The online store holds what can't be read of drivers {named} ({why}); they are excluded"
     faults().occurred(UNREADABLE, cause)
