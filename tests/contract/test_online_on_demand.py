@@ -15,6 +15,7 @@ from feast.types import Float32, Float64, Int64, String
 from support.online_repos import HOUR_US, NOON, NOON_US, ON_DEMAND, UNREAD, OnlineRepo, Row, listed, read
 
 from driver_ranking.errors import FeatureStoreError, OnDemandFeatureError
+from driver_ranking.feature_store.online_on_demand import _numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +139,11 @@ def test_what_the_code_does_wrong_is_an_error_of_these_drivers_not_of_the_store(
     assert "on-demand feature view" in raised.value.public_message
     assert listed(read(reader, 1, 9))[1] == [None]
     assert reader.lacking() == ()
+
+
+def test_texts_that_feast_lets_pass_are_no_numbers() -> None:
+    with pytest.raises(ValueError, match="holds something else than numbers"):
+        _numbers("name", {"name": ["a text"]}, 1)
 
 
 def nan(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,22 @@ def test_an_empty_store_has_no_drivers(repo: OnlineRepo) -> None:
     assert repo.reader("service", "rate").sample(10).tolist() == []
 
 
+def test_a_view_without_rows_is_known_as_such_once_all_keys_of_others_were_seen(tmp_path: Path) -> None:
+    port = free_port()
+    with running_redis(tmp_path, port), redis.Redis(port=port) as client:
+        repo = OnlineRepo(tmp_path, "a_project_2", {"type": "redis", "connection_string": f"127.0.0.1:{port}"})
+        view = repo.view({"rate": Float32})
+        repo.apply(view, FeatureService(name="service", features=[view]))
+        client.mset({f"other:{number}": "" for number in range(100_000)})
+        reader = repo.reader("service", "rate")
+        looks = [reader.lacking() for _ in range(100)]
+        assert looks[0] == ()  # nothing can be said yet
+        assert ("stats",) in looks
+        repo.write("stats", [(0, NOON, {"rate": 0.5})])
+        assert [reader.lacking() for _ in range(100)].count(("stats",)) <= 1  # a look that had begun before
+        reader.close()
+
+
 def test_a_few_drivers_are_found_among_many_keys_of_others(tmp_path: Path) -> None:
     port = free_port()
     with running_redis(tmp_path, port), redis.Redis(port=port) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,29 @@ def test_the_configuration_that_is_shipped_takes_any_password(password: str, tmp
     assert password
     for config in (load_repo_config(tmp_path, SHIPPED), FeatureRepo(tmp_path, SHIPPED).open().config):
         assert client_of(config).acl_whoami() == "someone"
+
+
+def test_feasts_own_asynchronous_reads_have_the_password_too(
+    redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, port = redis_server.split(":")
+    monkeypatch.setenv("REDIS_ADDRESS", f"{redis_server},username=another")
+    monkeypatch.setenv("REDIS_PASSWORD", "a: b")
+    from feast.infra.provider import get_provider
+
+    config = FeatureRepo(tmp_path, SHIPPED).open().config
+    store: Any = get_provider(config).online_store
+
+    async def name() -> str:
+        client = await store._get_client_async(config.online_store)  # noqa: SLF001 - Feast shows it nowhere else
+        told: str = await client.acl_whoami()
+        await client.aclose()
+        return told
+
+    with redis.Redis(host, int(port)) as admin:
+        admin.acl_setuser("another", enabled=True, reset=True, passwords=["+a: b"], keys=["*"], commands=["+@all"])
+        assert asyncio.run(name()) == "another"
+        admin.acl_deluser("another")
 
 
 def test_the_password_in_the_text_of_a_connection_string_works_or_is_refused_and_not_shown(

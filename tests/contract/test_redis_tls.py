@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +20,7 @@ from support.online_repos import NOON, NOON_US, OnlineRepo, listed
 from support.servers import free_port, running_redis
 
 from driver_ranking.feature_store.redis_link import RedisLink
+from driver_ranking.feature_store.redis_socket import _wake, receive, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,3 +92,32 @@ def test_all_replies_come_over_tls_however_many_there_are(tls_redis: str) -> Non
         wire = b"*3\r\n$5\r\nHMGET\r\n$4\r\nmany\r\n$1\r\na\r\n" * MANY  # more than a socket holds
         assert asyncio.run(link.exchange(wire, MANY)) == [[b"1"]] * MANY
         link.close()
+
+
+def test_more_than_the_system_takes_at_once_is_sent_over_tls(tls_redis: str) -> None:
+    """A command of several megabytes, to a server that is read only afterwards."""
+    host, port = tls_redis.split(",", maxsplit=1)[0].split(":")
+    context = ssl.create_default_context(cafile=tls_redis.rpartition("=")[2])
+    value = b"x" * 30_000_000
+    command = b"*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n$%d\r\n%b\r\n" % (len(value), value)
+
+    async def talk() -> bytes:
+        with (
+            socket.create_connection((host, int(port))) as plain,
+            context.wrap_socket(plain, server_hostname=host) as tls,
+        ):
+            tls.setblocking(False)  # noqa: FBT003 - the standard library's
+            await send_all(tls, command)
+            return await receive(tls)
+
+    assert asyncio.run(talk()) == b"+OK\r\n"
+
+
+def test_waking_who_waits_no_longer_does_nothing() -> None:
+    async def work() -> None:
+        turn = asyncio.get_running_loop().create_future()
+        turn.cancel()
+        _wake(turn)
+        assert turn.cancelled()
+
+    asyncio.run(work())
