@@ -72,9 +72,10 @@ class LocalArtifacts:
     def now(self, uri: str) -> str:
         """Return where an artifact is now, in the way that the URI has it.
 
-        What lies in the folder that the registry was made in is in the one where it is now. What lies elsewhere is taken
-        from where it would have moved to, if it is there; otherwise it is left alone. So is a run's or a model's folder
-        that is there and has no copy: MLflow itself put it there, as it was logged by hand after the folder was copied.
+        What lies in the folder that the registry was made in is in the one where it is now. What lies elsewhere is
+        taken from where it would have moved to, if it is there; otherwise it is left alone. So is a run's or a model's
+        folder that is there and has no copy: MLflow itself put it there, as it was logged by hand after the folder was
+        copied.
         """
         path = local_path(uri)
         if path is None or path.is_relative_to(self.database.parent):

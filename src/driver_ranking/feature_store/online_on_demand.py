@@ -123,7 +123,7 @@ class _Computation:
         )
         answer = OnlineResponse(response, feature_types=types).to_dict()
         columns = [_numbers(name, answer, count) for name in self.wanted]
-        inexact = np.array([list(map(is_inexact, column)) for column in columns], dtype=np.bool_).any(axis=0)
+        inexact = np.logical_or.reduce([np.array([*map(is_inexact, column)], np.bool_) for column in columns])
         values = np.array(columns, dtype=np.float64).T  # None is NaN
         values[inexact] = np.nan
         return values, inexact
