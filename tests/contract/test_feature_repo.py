@@ -242,3 +242,14 @@ def test_feast_is_imported_without_its_own_type_checks_and_typeguard_stays_as_it
         "Entity(name='driver', description=None)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=120)
+
+
+def test_without_a_lock_a_registry_can_be_read_and_not_written(repo: FeatureRepo) -> None:
+    """As in a folder that is mounted to be read only; a folder in the lock's place keeps even root from opening it."""
+    store = repo.apply(repo.definitions())
+    lock = next((repo.path.parent / "data/04_feature").glob(".registry.db.lock"))
+    lock.unlink()
+    lock.mkdir()
+    assert find_service(store, "driver_ranking_v1").name == "driver_ranking_v1"
+    with pytest.raises(FeatureStoreError, match="can't be applied"):
+        repo.apply(repo.definitions())
