@@ -275,9 +275,8 @@ class ModelRegistry:
             raise ModelError(message) from error
 
 
-def _remove(folder: str | None) -> None:
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

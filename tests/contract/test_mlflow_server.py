@@ -91,6 +91,19 @@ def test_what_was_fetched_of_a_refused_version_goes_at_once(registry: ModelRegis
     assert fetched_folders() == [Path(champion.local_path)]
 
 
+def test_files_that_can_not_be_fetched_are_an_error_and_leave_nothing(
+    registry: ModelRegistry, champion: RegisteredModel
+) -> None:
+    source, tags = (
+        "nowhere://host/files",
+        {FEATURE_SERVICE_TAG: "drivers_v1"},
+    )  # a kind of store that is not installed here
+    version = mlflow.MlflowClient().create_model_version("drivers", source, tags=tags).version
+    with pytest.raises(ModelError, match=f"The files of version {version} of model 'drivers' can't be fetched"):
+        registry.resolve(version)
+    assert fetched_folders() == [Path(champion.local_path)]
+
+
 @pytest.mark.parametrize("version", [99, "abc"])
 def test_an_unknown_version_is_told_from_a_failure(
     registry: ModelRegistry, champion: RegisteredModel, version: int | str
