@@ -2,7 +2,7 @@
 
     python benchmarks/bench_online.py                     # 25 minutes
     python benchmarks/bench_online.py --quick             # a trial of two minutes; writes no file
-    python benchmarks/bench_online.py --servers ours "1 worker" "2 workers" --output workers.md
+    python benchmarks/bench_online.py --servers ours "2 processes" --output processes.md
 
 Servers run at the same time and are loaded in turns, so a machine that changes its speed changes it for all of them;
 the order of the turns rotates. Every body has other ids. REST is driven by wrk (Debian's package of that name) where it
@@ -131,7 +131,7 @@ def head(options: argparse.Namespace) -> str:
     return (
         f"{DRIVERS:,} drivers in Redis on loopback, distinct ids in every request; {options.rounds} round(s) of "
         f"{options.seconds:g} s for each load, servers in turns, median (lowest to highest). One MLServer process "
-        f"each, no parallel workers unless named, debug off. REST driven by {client}, gRPC by an asyncio client, each "
+        f"each, no parallel workers, debug off. REST driven by {client}, gRPC by an asyncio client, each "
         f"a process beside the server and Redis on the same cores. {machine()}."
     )
 

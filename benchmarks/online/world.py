@@ -31,8 +31,6 @@ KINDS = {
     "ours": {},
     "plain": {},
     "no-op": {},
-    "1 worker": {"MLSERVER_PARALLEL_WORKERS": "1"},
-    "2 workers": {"MLSERVER_PARALLEL_WORKERS": "2"},
     "2 processes": {"DRIVER_RANKING_REUSE_PORT": "true"},
     "no log": {"DRIVER_RANKING_LOG_REQUESTS": "false"},
 }
