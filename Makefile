@@ -77,11 +77,14 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format
 
 trained: $(STAMP)
-	@test -n "$$MLFLOW_TRACKING_URI" -o -e data/06_models/registered_model_version.json || \
+	@test -n "$$MLFLOW_TRACKING_URI" -o \
+		-e data/06_models/registered_model_version.json -a -e data/06_models/mlflow/mlflow.db || \
 		$(KEDRO) run --pipelines training
 
 serve: trained ## serve the champion on 127.0.0.1: REST 8172, gRPC 8173, metrics 8174; trains and materializes at first
-	@test -e data/04_feature/materialization.json || $(KEDRO) run --pipelines materialize
+	@test -e data/04_feature/materialization.json -a \
+		\( -n "$$FEAST_FS_YAML_FILE_PATH" -o -e data/04_feature/registry.db -a -e data/04_feature/online_store.db \) || \
+		$(KEDRO) run --pipelines materialize
 	$(BIN)/mlserver start .
 
 serve-redis: trained ## likewise with a real Redis: the one at REDIS_ADDRESS, else one that is started for it

@@ -128,11 +128,15 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
     """Return a feature service of the applied repo.
 
     Raises:
-        FeatureServiceNotFoundError: The repo has no service of that name.
+        FeatureServiceNotFoundError: The repo has no service of that name, or has not been applied.
     """
     file = _registry_file(store)
     if file is not None and not file.exists():  # Feast would make an empty one
-        return _service_named(name, {})
+        message = (
+            f"The feature registry is not there, so nothing is known of the feature service {name!r}: apply the feature "
+            f"repo, with `kedro run --pipelines materialize` for example."
+        )
+        raise FeatureServiceNotFoundError(message)
     with _registry_lock(store, fcntl.LOCK_SH):
         services = {service.name: service for service in store.list_feature_services()}
     return _service_named(name, services)
