@@ -23,7 +23,7 @@ from driver_ranking.model_trial import example_rows, try_on_example, try_on_rows
 from driver_ranking.model_version import RegisteredModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -157,8 +157,16 @@ def test_whatever_a_model_raises_is_an_error_of_the_model(error: BaseException) 
         predictor(raises(error)).predict(np.ones((1, 2)))
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A process that Ctrl-C interrupts, as at a terminal; one that a shell has put into the background is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_a_run_that_is_in_the_model() -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         predictor(raises(KeyboardInterrupt())).predict(np.ones((1, 2)))
 
@@ -189,6 +197,7 @@ def test_a_value_that_can_not_be_given_is_no_fault_of_the_model() -> None:
         predictor(lambda rows: frame(rows)["conv_rate"]).predict(np.array([[0.1, 0.5]]))
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_a_model_that_is_interrupted_while_it_is_loaded_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     model = predictor(len).model
     assert not predictor(len).fits_event_loop
