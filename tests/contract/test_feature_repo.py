@@ -123,7 +123,7 @@ def test_a_repo_that_was_not_applied_has_no_service_and_gets_no_registry_by_bein
     store = repo.open()
     registry = store.repo_path / store.config.registry.path
     registry.unlink(missing_ok=True)
-    with pytest.raises(FeatureServiceNotFoundError, match="registry is not there.*: apply the feature repo"):
+    with pytest.raises(FeatureServiceNotFoundError, match=r"registry is not there.*: apply the feature repo"):
         find_service(store, "driver_ranking_v1")
     assert not registry.exists()
 

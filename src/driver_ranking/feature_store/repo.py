@@ -133,8 +133,8 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
     file = _registry_file(store)
     if file is not None and not file.exists():  # Feast would make an empty one
         message = (
-            f"The feature registry is not there, so nothing is known of the feature service {name!r}: apply the feature "
-            f"repo, with `kedro run --pipelines materialize` for example."
+            f"The feature registry is not there, so nothing is known of the feature service {name!r}: apply "
+            f"the feature repo, with `kedro run --pipelines materialize` for example."
         )
         raise FeatureServiceNotFoundError(message)
     with _registry_lock(store, fcntl.LOCK_SH):
