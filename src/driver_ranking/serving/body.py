@@ -149,7 +149,7 @@ class LimitedBody:
         try:
             body = await self._reader.read(headers, receive)
         except Refused as refused:
-            await _answer(refused, send)
+            await answer_refused(refused, send)
             return
         if body is None:  # the client has left
             return
@@ -189,7 +189,8 @@ def _once(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _answer(refused: Refused, send: Send) -> None:
+async def answer_refused(refused: Refused, send: Send) -> None:
+    """Answer a request that is not taken."""
     content = json.dumps({"error": refused.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(name.encode(), text.encode()) for name, text in refused.headers.items()]

@@ -1,10 +1,10 @@
 """What a client may take of the REST server before it has sent a whole request: bytes, memory, connections, time."""
 
 import contextlib
-import ctypes
 import resource
 from dataclasses import dataclass
 
+from driver_ranking.serving.memory import trim_memory
 from driver_ranking.serving.settings import ServerSettings
 
 _MOST_CONNECTIONS = 10_000
@@ -83,9 +83,3 @@ class BodyBudget:
         if not self._held and self._peak > _WORTH_TRIMMING:
             self._peak = 0
             trim_memory()
-
-
-def trim_memory() -> None:
-    """Let the C library give freed memory back to the system; another one than glibc is left alone."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,6 @@
 """What clients of HTTP expect of every path: HEAD, encodings, and no orders taken from foreign web pages."""
 
 import ipaddress
-import json
 import re
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 from mlserver.settings import Settings
 
-from driver_ranking.serving.body import App, Message, Receive, Send
+from driver_ranking.serving.body import App, Message, Receive, Refused, Send, answer_refused
 from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.metrics import count_failure
 
@@ -135,7 +134,4 @@ def _is_loopback(host: str) -> bool:
 async def _forbid(send: Send) -> None:
     message = "The repository takes no orders from web pages of elsewhere."
     faults().occurred("Orders of foreign web pages are refused", message)
-    content = json.dumps({"error": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": HTTPStatus.FORBIDDEN.value, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await answer_refused(Refused(HTTPStatus.FORBIDDEN, message), send)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import time
@@ -19,6 +18,7 @@ from driver_ranking.errors import (
 )
 from driver_ranking.model import RegisteredModel
 from driver_ranking.serving.champion import Champion, ChampionLoader
+from driver_ranking.serving.memory import trim_memory
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.threads import AllStuckError, BoundedCalls, OverTimeError
@@ -335,5 +335,4 @@ def _settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    trim_memory()
