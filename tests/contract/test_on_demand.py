@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Float32, Float64, Int64
 
 from driver_ranking.feature_store.asof import AsofError
+from driver_ranking.feature_store.asof_on_demand import settled_refs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,3 +203,14 @@ def test_precomputed_features_are_materialized_and_read_online(asof_repo: AsofRe
     store.materialize(noon(-60), noon(60))
     answer = store.get_online_features(["plus:plus"], [{"driver_id": 2}]).to_dict()
     assert answer["plus"] == [20.5]
+
+
+def test_needed_features_have_one_order_however_feast_lists_them(asof_repo: AsofRepo) -> None:
+    stats = asof_repo.view(rows=[(1, asof_repo.noon(0), asof_repo.noon(0), 10)])
+    stats.projection.features = [Field(name=name, dtype=Int64) for name in ("trips", "calls", "stars")]
+    views = [on_demand(ratio, stats, ratio=Float32)]
+    asked = [f"{stats.name}:other", "ratio:ratio"]
+    needed = [f"{stats.name}:{name}" for name in ("trips", "calls", "stars")]
+    for listed in permutations(needed):
+        assert settled_refs([*asked, *listed], views) == [*asked, *needed]
+    assert settled_refs([needed[2], *asked, *needed[:2]], views) == [needed[2], *asked, *needed[:2]]

@@ -43,7 +43,14 @@ from driver_ranking.feature_store.asof_engine import (
 )
 from driver_ranking.feature_store.asof_files import LocalRows, add_logs, add_rows, beside, local_path, replacing
 from driver_ranking.feature_store.asof_monitoring import MonitoredStore
-from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
+from driver_ranking.feature_store.asof_on_demand import (
+    ComputedJob,
+    OnDemand,
+    marked,
+    requested_views,
+    settled_refs,
+    used_name,
+)
 from driver_ranking.feature_store.asof_rows import (
     TimeRange,
     check_entities,
@@ -559,6 +566,7 @@ class AsofOfflineStore(MonitoredStore, OfflineStore):
         check_entities(entity_df)
         known = [used_name(view) for view in feature_views]
         on_demand = requested_views(feature_refs, known, registry, project)
+        feature_refs = settled_refs(feature_refs, on_demand)
         requests, added = _requests(feature_views, on_demand, feature_refs, full_feature_names=full_feature_names)
         query = _Retrieval(entity_df, tuple(requests), tuple(added), config.repo_path, filter_by_created_timestamp)
         return AsofRetrievalJob(

@@ -80,6 +80,29 @@ def _aliased(names: set[str], registry: BaseRegistry, project: str) -> list[OnDe
     ]
 
 
+def settled_refs(refs: Sequence[str], on_demand: Sequence[OnDemandFeatureView]) -> list[str]:
+    """Return the features of a request in an order that doesn't change from process to process.
+
+    Feast appends what on-demand views need, and takes it from a set of names, whose order is another in each process.
+
+    Args:
+        refs: The features as Feast hands them over: those that were asked for, then the needed ones.
+        on_demand: The on-demand feature views of the request.
+
+    Returns:
+        The same features; the needed ones at the end are in the order of the views and of what they declare.
+    """
+    needed: dict[str, int] = {}
+    for view in on_demand:
+        for projection in view.source_feature_view_projections.values():
+            for feature in projection.features:
+                needed.setdefault(f"{projection.name_to_use()}:{feature.name}", len(needed))
+    start = len(refs)
+    while start and refs[start - 1] in needed:
+        start -= 1
+    return [*refs[:start], *sorted(refs[start:], key=needed.__getitem__)]
+
+
 @dataclass(frozen=True)
 class OnDemand:
     """The on-demand features that a request adds to joined rows.

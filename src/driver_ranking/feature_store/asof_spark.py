@@ -46,7 +46,14 @@ from driver_ranking.feature_store.asof_engine import (
     open_engine,
 )
 from driver_ranking.feature_store.asof_files import LocalRows
-from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand, marked, requested_views, used_name
+from driver_ranking.feature_store.asof_on_demand import (
+    ComputedJob,
+    OnDemand,
+    marked,
+    requested_views,
+    settled_refs,
+    used_name,
+)
 from driver_ranking.feature_store.asof_rows import (
     TimeRange,
     require_distinct,
@@ -527,6 +534,7 @@ class SparkAsofOfflineStore(AsofOfflineStore):
         check_entities(entity_df)
         known = [used_name(view) for view in feature_views]
         on_demand = requested_views(feature_refs, known, registry, project)
+        feature_refs = settled_refs(feature_refs, on_demand)
         requests, added = _requests(feature_views, on_demand, feature_refs, full_feature_names=full_feature_names)
         asked = _Retrieval(entity_df, tuple(requests), tuple(added), config.repo_path, filter_by_created_timestamp)
         query = _SparkRetrieval(asked, config.offline_store)
