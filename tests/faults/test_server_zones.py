@@ -32,7 +32,15 @@ def write_fresh_and_old(project: Path) -> None:
     pq.write_table(rows, project / "data/01_raw/driver_stats.parquet")
 
 
-@pytest.mark.parametrize(("writer", "reader"), [("UTC", "Asia/Tokyo"), ("Asia/Tokyo", "America/New_York")])
+@pytest.mark.parametrize(
+    ("writer", "reader"),
+    [
+        ("UTC", "Asia/Tokyo"),
+        ("Asia/Tokyo", "America/New_York"),
+        ("America/New_York", "Europe/Berlin"),
+        ("Europe/Berlin", "UTC"),
+    ],
+)
 def test_a_fresh_driver_is_ranked_and_an_old_one_excluded(sqlite_project: Path, writer: str, reader: str) -> None:
     write_fresh_and_old(sqlite_project)
     start = (datetime.now(tz=UTC) - timedelta(days=1)).isoformat()

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.load import RunningLoad, loading
+from support.projects import run_pipeline
 from support.servers import BIN, environment, serving
 
 from driver_ranking.sample_data import DRIVER_STATS_SCHEMA, FIRST_DRIVER_ID
@@ -45,6 +46,7 @@ import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 import pandas as pd
+from feast.data_source import PushMode
 from driver_ranking.feature_store.repo import FeatureRepo
 store = FeatureRepo(Path(sys.argv[1])).open()
 moment, rows = datetime(2026, 6, 14, tzinfo=UTC), int(sys.argv[2])
@@ -52,7 +54,7 @@ end, pushed = time.monotonic() + float(sys.argv[3]), 0
 while time.monotonic() < end:
     ids = range(1001 + pushed, 1001 + pushed + rows)
     values = {"conv_rate": 0.5, "acc_rate": 0.5, "avg_daily_trips": 7, "datetime": moment, "created": moment}
-    store.write_to_online_store("driver_stats", df=pd.DataFrame({"driver_id": ids, **values}))
+    store.push("driver_stats_push", pd.DataFrame({"driver_id": ids, **values}), to=PushMode.ONLINE)
     pushed += rows
 print(pushed)
 """
@@ -69,9 +71,17 @@ def write_drivers(project: Path, drivers: int) -> None:
     pq.write_table(table, project / "data/01_raw/driver_stats.parquet")
 
 
+def let_features_be_pushed(project: Path) -> None:
+    """Put a push source in front of the file, as Feast's documentation has it."""
+    views = project / "feature_repo/feature_views.py"
+    text = views.read_text(encoding="utf-8").replace("FeatureView, Field", "FeatureView, Field, PushSource")
+    push = 'PushSource(name="driver_stats_push", batch_source=driver_stats_source)'
+    views.write_text(text.replace("source=driver_stats_source", f"source={push}"), encoding="utf-8")
+
+
 def run(command: list[str], project: Path, variables: Mapping[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=project, env=environment(**variables), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=project, env=environment(**variables), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -102,8 +112,10 @@ def answered_during(
     return said
 
 
-def test_no_request_fails_while_features_are_written_into_sqlite(sqlite_project: Path) -> None:
-    project, repo = sqlite_project, sqlite_project / "feature_repo"
+def test_no_request_fails_while_features_are_written_into_sqlite(project: Path) -> None:
+    repo = project / "feature_repo"
+    let_features_be_pushed(project)
+    run_pipeline(project, "materialize")
     settings = (repo / "feature_store.yaml").read_text(encoding="utf-8")
     stock = repo / "stock_engine.yaml"
     stock.write_text(settings[: settings.index("batch_engine:")], encoding="utf-8")

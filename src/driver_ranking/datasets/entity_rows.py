@@ -6,10 +6,11 @@ normalised, which an offline store runs as part of its own.
 
 import csv
 import logging
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Never, NoReturn
 
@@ -17,6 +18,7 @@ import duckdb
 import fsspec
 from kedro.io import AbstractDataset, DatasetError
 
+from driver_ranking.datasets.fetched import FetchedFile
 from driver_ranking.datasets.preview import TablePreview, table_preview
 from driver_ranking.errors import RequestError
 
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
 _PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
+_WILDCARD = re.compile(r"([*?\[])")
 _LISTED_FAULTS = 5
 _LONGEST_HEADER = 1 << 20  # bytes
 _LONGEST_VALUE = 40  # characters of a faulty value that a message shows
@@ -43,11 +46,12 @@ class EntityRows:
     Attributes:
         filepath: The file or URL they come from, as the user wrote it.
         sql: DuckDB query that gives all columns of the file in the file's order: the event time as TIMESTAMPTZ, keys
-            as BIGINT, declared numbers as DOUBLE, the other columns as they are (text, from CSV and TSV). URLs in it
-            are for an fsspec file system.
+            as BIGINT, declared numbers as DOUBLE, the other columns as they are (text, from CSV and TSV). It reads the
+            file, or the copy of one at a URL.
         columns: The names of the columns, in the file's order.
         row_count: The number of rows.
         digest: Of all values, if these are text; the same whatever order they are read in.
+        file: The file, or a copy that is there as long as this is.
     """
 
     filepath: str
@@ -55,6 +59,7 @@ class EntityRows:
     columns: tuple[str, ...]
     row_count: int
     digest: int | None = None
+    file: FetchedFile | None = field(default=None, repr=False, compare=False)
 
     @property
     def rows(self) -> str:
@@ -81,6 +86,11 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """Return text as a quoted SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def exact_pattern(path: str) -> str:
+    """Return a pattern of DuckDB's that matches this path and no other."""
+    return _WILDCARD.sub(r"[\1]", path)
 
 
 def _time_rule(column: str, sql_type: str) -> Rule | None:
@@ -139,11 +149,11 @@ class FileSource(RequestSource):
 
     separator = ","
 
-    def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, filepath: str, path: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.filepath = filepath
+        self._path = path
         self._connection = connection
-        self._file_system, self._path = self._open_file_system()
-        suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
+        suffixes = {suffix.lower() for suffix in PurePosixPath(path).suffixes}
         self.is_parquet = bool(suffixes & _PARQUET_SUFFIXES)
         self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
         self.types = self._describe()
@@ -155,21 +165,6 @@ class FileSource(RequestSource):
         except duckdb.Error as error:
             self.fail(f"can't be read: {str(error).splitlines()[0]}")
 
-    def _open_file_system(self) -> tuple[Any, str]:
-        try:
-            file_system, path = fsspec.core.url_to_fs(self.filepath)
-            if not file_system.exists(path):
-                self.fail("there is no such file.")
-            if file_system.isdir(path):
-                self.fail("is a folder; name a file.")
-            if file_system.size(path) == 0:
-                self.fail("the file is empty.")
-        except (OSError, ValueError, ImportError) as error:
-            self.fail(f"can't be opened: {error}.")
-        if not isinstance(file_system, fsspec.get_filesystem_class("file")):
-            self._connection.register_filesystem(file_system)
-        return file_system, path
-
     @property
     def lenient_scan(self) -> str:
         """The scan that puts lines which don't fit aside, into the table ``reject_errors``, instead of failing."""
@@ -177,7 +172,7 @@ class FileSource(RequestSource):
 
     @property
     def _sql_path(self) -> str:
-        return quote_text(self.filepath if "://" in self.filepath else self._path)
+        return quote_text(exact_pattern(self._path))
 
     def _parquet_scan(self) -> str:
         return f"read_parquet({self._sql_path}, hive_partitioning=false)"
@@ -196,7 +191,7 @@ class FileSource(RequestSource):
 
     def _header_line(self) -> str:
         try:
-            with self._file_system.open(self._path, "rb", compression="infer") as file:
+            with fsspec.open(f"file://{self._path}", "rb", compression="infer") as file:
                 raw: bytes = file.readline(_LONGEST_HEADER)
             return raw.decode("utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
@@ -329,13 +324,15 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
     row; all other columns are kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of a catalog entry
         self,
         *,
         filepath: str,
         timestamp_column: str = "event_timestamp",
         key_columns: list[str],
         number_columns: list[str] | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        fs_args: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Name the file and what it must hold.
@@ -345,12 +342,16 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
             timestamp_column: The event time of each row.
             key_columns: Integer columns: the join keys of the feature views.
             number_columns: Columns of finite numbers, labels for example.
+            credentials: What the file system needs to let one in; with ``fs_args``, what fsspec is given.
+            fs_args: More options of the file system.
             metadata: What Kedro's plugins are told of this dataset.
         """
         self._filepath = filepath
         self._timestamp_column = timestamp_column
         self._key_columns = key_columns
         self._number_columns = number_columns or []
+        self._options = {**(credentials or {}), **(fs_args or {})}
+        self._file: FetchedFile | None = None
         self.metadata = metadata
         self._checked: EntityRows | None = None
 
@@ -377,23 +378,28 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
         """Return the first rows, for kedro viz."""
         sql = self.load().sql
         with connected() as connection:
-            if "://" in self._filepath:
-                connection.register_filesystem(fsspec.core.url_to_fs(self._filepath)[0])
             return table_preview(connection.execute(f"{sql} LIMIT {int(rows)}").to_arrow_table())
+
+    def _fetched(self) -> str:
+        """Return where the file is, or its copy here, which stays as long as this object and until it is released."""
+        self._file = self._file or FetchedFile(self._filepath, self._options)
+        return str(self._file.path)
 
     def _check(self) -> EntityRows:
         with connected() as connection:
-            source = FileSource(self._filepath, connection)
+            source = FileSource(self._filepath, self._fetched(), connection)
             rules = rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
             row_count, digest = _check_values(source, rules)
-            return EntityRows(self._filepath, select_typed(source, rules), tuple(source.types), row_count, digest)
+            sql, columns = select_typed(source, rules), tuple(source.types)
+            return EntityRows(self._filepath, sql, columns, row_count, digest, self._file)
 
     def _exists(self) -> bool:
-        file_system, path = fsspec.core.url_to_fs(self._filepath)
+        file_system, path = fsspec.core.url_to_fs(self._filepath, **self._options)
         return bool(file_system.exists(path))
 
     def _release(self) -> None:
         self._checked = None
+        self._file = None
 
     def _describe(self) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
+from driver_ranking.datasets.local_path import local_path
 from driver_ranking.feature_store.repo import FeatureRepo
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
         self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
-        self._repo = FeatureRepo(Path(filepath), Path(config_file) if config_file else None)
+        self._repo = FeatureRepo(local_path(filepath, "A feature repo"), Path(config_file) if config_file else None)
         self.metadata = metadata
 
     def load(self) -> "RepoContents":
@@ -46,7 +47,7 @@ class FeatureStoreDataset(AbstractDataset["RepoContents", "FeatureStore"]):
         self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
-        self._repo = FeatureRepo(Path(filepath), Path(config_file) if config_file else None)
+        self._repo = FeatureRepo(local_path(filepath, "A feature repo"), Path(config_file) if config_file else None)
         self._store: FeatureStore | None = None
         self.metadata = metadata
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
+from driver_ranking.datasets.local_path import local_path
 from driver_ranking.datasets.preview import JSONPreview
 from driver_ranking.model import ModelRegistry, RegistryLocation, TrainedModel, write_record
 
@@ -39,10 +39,13 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
             record: ``filepath`` of the JSON file that says which version was registered last.
             model_version: A version to use instead of the alias.
             metadata: What Kedro's plugins are told of this dataset.
+
+        Raises:
+            DatasetError: A path is a URL; a registry elsewhere has a ``tracking_uri``.
         """
-        local_path = Path(registry["path"]).absolute()
-        self._location = RegistryLocation(name, alias, local_path, registry.get("tracking_uri") or None)
-        self._record = Path(record["filepath"])
+        folder = local_path(registry["path"], "The folder of a registry without a tracking_uri").absolute()
+        self._location = RegistryLocation(name, alias, folder, registry.get("tracking_uri") or None)
+        self._record = local_path(record["filepath"], "The record of the last version")
         self._version = model_version
         self._registry: ModelRegistry | None = None
         self.metadata = metadata

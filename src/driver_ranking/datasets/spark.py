@@ -24,7 +24,7 @@ from driver_ranking.feature_store.asof_spark_rows import (
     require_visible,
 )
 from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
-from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url
+from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url, exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -268,7 +268,7 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         if _is_file(self._filepath):
             super().check()
             assert self._checked is not None  # noqa: S101 - check() has set it or raised
-            return self._typed(_raw_file(self._filepath), self._checked)
+            return self._typed(_raw_file(self._filepath, self._fetched()), self._checked)
         with spark.explained(f"{self._filepath} can't be read"):
             return self._typed(read_parquet(spark.session(), self._filepath, _REQUEST), None)
 
@@ -312,14 +312,14 @@ def _is_file(path: str) -> bool:
     return not system.isdir(inner)
 
 
-def _raw_file(path: str) -> DataFrame:
-    """Read a checked file as its rules expect it: text, if it is CSV or TSV."""
+def _raw_file(path: str, copy: str) -> DataFrame:
+    """Read a checked file as its rules expect it: text, if it is CSV or TSV; `copy` is where it was checked."""
     from pyspark.sql import functions as sf
 
     session = spark.session()
     name = as_url(path)
     with duckdb.connect() as connection:
-        source = local.FileSource(path, connection)
+        source = local.FileSource(path, copy, connection)
     if source.is_parquet:
         return read_parquet(session, name, _REQUEST)
     require_visible(name, _REQUEST)
@@ -331,7 +331,7 @@ def _raw_file(path: str) -> DataFrame:
         "escape": '"',
         "mode": "FAILFAST",
     }
-    frame = session.read.schema(text).options(**options).csv(name)
+    frame = session.read.schema(text).options(**options).csv(exactly(name))
     # DuckDB takes quotes around nothing for nothing
     return frame.select(*(sf.nullif(column(one), sf.lit("")).alias(one) for one in frame.columns))
 

@@ -93,10 +93,10 @@ def settled_refs(refs: Sequence[str], on_demand: Sequence[OnDemandFeatureView]) 
         The same features; the needed ones at the end are in the order of the views and of what they declare.
     """
     needed: dict[str, int] = {}
-    for view in on_demand:
-        for projection in view.source_feature_view_projections.values():
-            for feature in projection.features:
-                needed.setdefault(f"{projection.name_to_use()}:{feature.name}", len(needed))
+    projections: list[Any] = [one for view in on_demand for one in view.source_feature_view_projections.values()]
+    for projection in projections:
+        for feature in projection.features:
+            needed.setdefault(f"{projection.name_to_use()}:{feature.name}", len(needed))
     start = len(refs)
     while start and refs[start - 1] in needed:
         start -= 1
