@@ -63,7 +63,10 @@ class ParquetStreamDataset(AbstractVersionedDataset[WritesParquet | pa.RecordBat
         except (ImportError, ValueError) as error:
             message = f"{filepath} can't be opened: {error}"
             raise DatasetError(message) from error
-        if self._protocol not in {"http", "https"}:  # of some other schemes, Kedro leaves out the first part of the path
+        if self._protocol not in {
+            "http",
+            "https",
+        }:  # of some other schemes, Kedro leaves out the first part of the path
             path = self._file_system._strip_protocol(filepath)  # noqa: SLF001 - fsspec has no other name for it
         self.metadata = metadata
         super().__init__(

@@ -102,6 +102,11 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
+_EXACT = {
+    "whole": re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"),
+    "floating point": re.compile("FLOAT|DOUBLE"),
+    "decimal": re.compile(r"DECIMAL\(.*\)"),
+}
 _DUMMY_KEY = ((DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL),)
 
 
@@ -192,14 +197,19 @@ def _view_join(engine: Engine, request: _ViewRequest, relation: Relation) -> tup
     return ViewJoin(relation.sql, keys, event_time, features, relation.order, created, request.ttl), relation
 
 
-def _require_comparable(rows: Relation, source: Relation, key: JoinKey) -> None:
+def _comparable(rows: Relation, source: Relation, key: JoinKey) -> JoinKey:
+    """Return how a join key is compared, or refuse types that can't be."""
     ours, theirs = rows.columns[key.entity], source.columns[key.source]
-    if _kind(ours) != _kind(theirs):
+    kinds = {name for name, pattern in _EXACT.items() for kind in (ours, theirs) if pattern.fullmatch(kind)}
+    if _kind(ours) != _kind(theirs) or kinds == {"decimal", "floating point"}:
         message = (
             f"join key '{key.entity}' is {ours} in {rows.what}, but '{key.source}' is {theirs} in {source.what}; "
             "make them one type"
         )
         raise AsofError(message)
+    if kinds == {"whole", "floating point"}:
+        return replace(key, whole="entity" if _EXACT["floating point"].fullmatch(ours) else "source")
+    return key
 
 
 def _kind(duckdb_type: str) -> str:
@@ -255,15 +265,15 @@ class _Retrieval:
         """Return the entity rows, their event time, and the joins, if all of it fits together."""
         joins = [_view_join(engine, request, self._source_rows(engine, request.source)) for request in self.views]
         rows, event_time = self._entity_rows(engine, [join for join, _ in joins], in_order=in_order)
+        compared = []
         for request, (join, source) in zip(self.views, joins, strict=True):
             rows.require((key.entity for key in join.keys), f"which feature view '{request.name}' joins on")
-            for key in join.keys:
-                _require_comparable(rows, source, key)
+            compared.append(replace(join, keys=tuple(_comparable(rows, source, key) for key in join.keys)))
         outputs = [feature.output for join, _ in joins for feature in join.features]
         require_distinct(
             [*rows.columns, *outputs, *self.added], "the result (full_feature_names=True tells views apart)"
         )
-        return rows, event_time, [join for join, _ in joins]
+        return rows, event_time, compared
 
     def _source_rows(self, engine: Engine, source: FileSource) -> Relation:
         return source_relation(engine, source, self.repo_path)

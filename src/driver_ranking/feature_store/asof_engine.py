@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ENTITIES = "the entity rows"
 URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-ROW_NUMBER = "asof: number of the row"
+RESERVED = "asof 5b6e2f91d3: "  # begins the names of columns that the store adds, and of no other
+ROW_NUMBER = f"{RESERVED}number of the row"
 
 
 class AsofError(ValueError):
@@ -74,6 +75,10 @@ class Engine:
         """Look up the columns of a table expression; `what` names it in errors."""
         with explained(f"{what} cannot be read"):
             described = self._connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
+        taken = [name for name, *_ in described if name.casefold().startswith(RESERVED) and name not in order]
+        if taken:
+            message = f"{what}: the name of column '{taken[0]}' begins like those of the store's own columns; rename it"
+            raise AsofError(message)
         return Relation(sql, {name: kind for name, kind, *_ in described if name not in order}, order, what)
 
     def numbered(self, sql: str, what: str) -> Relation:

@@ -17,7 +17,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref
 
-from driver_ranking.feature_store.asof_engine import AsofError, listed
+from driver_ranking.feature_store.asof_engine import RESERVED, AsofError, listed
 from driver_ranking.feature_store.asof_sql import Feature
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def marked(views: Sequence[OnDemandFeatureView], requests: Sequence[Any]) -> tup
     Returns:
         The requests with the event times of those that are sources, and what `OnDemand.present` is.
     """
-    names = {request.name: f"asof: time in source {place}" for place, request in enumerate(requests)}
+    names = {request.name: f"{RESERVED}time in source {place}" for place, request in enumerate(requests)}
     needed = {view.name: _source_names(view) for view in views}
     told = {name for sources in needed.values() for name in sources}
     more = tuple(_timed(one, names[one.name]) if one.name in told else one for one in requests)

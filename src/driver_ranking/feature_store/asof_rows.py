@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,20 @@ from driver_ranking.feature_store.asof_engine import (
     explained,
     listed,
 )
+from driver_ranking.feature_store.asof_schemas import file_schemas, one_table, require_own_names, require_readable
 from driver_ranking.feature_store.asof_sql import literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+_ISO_TIME = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
 _EVENT_TIME = "event_timestamp"
 MAX_ROWS_PER_FILE = 2**40
 SQL_START = re.compile(r"[\s(]*(select|with|from)[\s(\"'*]", re.IGNORECASE)
+_FILE_NUMBERS = {"file_index", "file_row_number"}  # DuckDB's columns, unless a file has such
+_TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json": "Iceberg"}
+_METADATA = "metadata"
 _WILDCARD = re.compile(r"([*?\[])")
 _CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -46,7 +52,7 @@ def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
     """Read a Parquet file, folder, glob or hive-partitioned folder, local or remote."""
     engine.mount(path, what)
     path = path.removeprefix("file://")
-    if Path(path).is_file():
+    if _is_file(path):
         # One file is what its columns say, whatever the folders above it are called.
         return _parquet_files(engine, [path], what, "hive_partitioning = false")
     base, files = _found(engine, path, what)
@@ -70,12 +76,50 @@ def _partitions(folders: Iterable[str]) -> tuple[str, ...]:
 def _found(engine: Engine, path: str, what: str) -> tuple[tuple[str, ...], list[str]]:
     """List files, but not those that a writer has not finished or wants hidden; and the folder that they are below."""
     if _is_folder(path):
+        refuse_tables(_entries(path), path, what)
         base = _parts(path)
         found = engine.glob(f"{_plain(path.rstrip('/'))}/**/*.parquet", what)
     else:
         base = _parts(_WILDCARD.split(path)[0].rpartition("/")[0])
         found = engine.glob(path, what)
     return base, [file for file in found if not any(part.startswith(("_", ".")) for part in _parts(file)[len(base) :])]
+
+
+def _entries(folder: str) -> set[str]:
+    """Return what is in a folder, and what is in the folder ``metadata`` in it."""
+    system, path = fsspec.core.url_to_fs(folder)
+    names = {PurePosixPath(name).name for name in system.ls(path, detail=False)}
+    if _METADATA in names:
+        below = system.ls(f"{path.rstrip('/')}/{_METADATA}", detail=False)
+        names |= {f"{_METADATA}/{PurePosixPath(name).name}" for name in below}
+    return names
+
+
+def refuse_tables(names: Iterable[str], folder: str, what: str) -> None:
+    """Refuse a folder whose files are those of a table format: some of them hold rows that were removed.
+
+    Args:
+        names: What is in the folder, and in the folder ``metadata`` in it.
+        folder: The folder.
+        what: What is read, as an error begins.
+
+    Raises:
+        AsofError: It is a Delta, Iceberg or Hudi table.
+    """
+    kinds = sorted({kind for name in names for sign, kind in _TABLES.items() if fnmatchcase(name, sign)})
+    if kinds:
+        message = (
+            f"{what} cannot be read: '{folder}' is a table of {kinds[0]}, whose Parquet files also hold rows that were "
+            "removed; export its current rows to Parquet"
+        )
+        raise AsofError(message)
+
+
+def _is_file(path: str) -> bool:
+    if not URL_SCHEME.match(path):
+        return Path(path).is_file()
+    system, inner = fsspec.core.url_to_fs(path)
+    return bool(system.isfile(inner))
 
 
 def _is_folder(path: str) -> bool:
@@ -97,11 +141,19 @@ def _plain(path: str) -> str:
 def _parquet_files(
     engine: Engine, files: Sequence[str], what: str, option: str, without: Iterable[str] = ()
 ) -> Relation:
-    listed_files = ", ".join(literal(_plain(file)) for file in files)
-    # One number that rises through the files: sorting by one column takes less memory than by two.
-    number = f"file_index::BIGINT * {MAX_ROWS_PER_FILE} + file_row_number AS {quoted(ROW_NUMBER)}"
+    schemas = file_schemas(files, what)
+    for one in schemas:
+        require_readable(one.schema, f"{what} cannot be read: '{one.path}'")
+    listed_files = ", ".join(literal(_plain(file)) for file in one_table(schemas, what))
     left_out = ", ".join(map(quoted, sorted(without)))
     rows = f"* EXCLUDE ({left_out})" if left_out else "*"
+    names = {name.casefold() for one in schemas for name in one.schema.names}
+    if names & _FILE_NUMBERS or any(
+        folder.casefold() in _FILE_NUMBERS for file in files for folder in _partitions(_parts(file))
+    ):
+        return engine.numbered(f"(SELECT {rows} FROM read_parquet([{listed_files}], {option}))", what)
+    # One number that rises through the files: sorting by one column takes less memory than by two.
+    number = f"file_index::BIGINT * {MAX_ROWS_PER_FILE} + file_row_number AS {quoted(ROW_NUMBER)}"
     return engine.relation(
         f"(SELECT {rows}, {number} FROM read_parquet([{listed_files}], {option}))", what, (ROW_NUMBER,)
     )
@@ -129,9 +181,10 @@ def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> R
 
 def _require_times(engine: Engine, relation: Relation, name: str) -> None:
     column = quoted(name)
+    iso = f"regexp_full_match({column}, {literal(_ISO_TIME)})"
     bad = engine.execute(
         f"SELECT {column} FROM {relation.sql} "
-        f"WHERE {column} IS NOT NULL AND TRY_CAST({column} AS TIMESTAMPTZ) IS NULL LIMIT 1",
+        f"WHERE {column} IS NOT NULL AND (TRY_CAST({column} AS TIMESTAMPTZ) IS NULL OR NOT {iso}) LIMIT 1",
     ).fetchone()
     if bad:
         message = f"{relation.what}: '{bad[0]}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
@@ -214,11 +267,33 @@ def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
     name = path.lower()
     if name.endswith(_CSV_SUFFIXES):
         engine.mount(path, ENTITIES)
-        return _rows(engine, f"(SELECT * FROM read_csv({literal(path)}))", in_order=in_order)
+        return _rows(engine, f"(SELECT * FROM {_csv_scan(engine, path)})", in_order=in_order)
     if name.endswith(_PARQUET_SUFFIXES) or _is_folder(path):
         return parquet_relation(engine, path, ENTITIES)
     message = f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL"
     raise AsofError(message)
+
+
+def _csv_scan(engine: Engine, path: str) -> str:
+    """Return the call that reads a CSV file, if its names are told apart, and what are times to DuckDB are ISO 8601."""
+    name, what = literal(_plain(path) if _is_file(path) else path), f"{ENTITIES}: '{path}'"
+    sniffed = engine.execute(f"SELECT Delimiter, Quote, Escape, SkipRows, HasHeader FROM sniff_csv({name})").fetchone()
+    *marks, skip, header = sniffed or ("", "", "", 0, False)
+    if header:
+        given = ("" if mark == "(empty)" else str(mark) for mark in marks)
+        options = ", ".join(
+            f"{mark}={literal(it)}" for mark, it in zip(("delim", "quote", "escape"), given, strict=True)
+        )
+        first = f"SELECT * FROM read_csv({name}, header=false, all_varchar=true, skip={skip}, {options}) LIMIT 1"
+        require_own_names((column for column in engine.execute(first).fetchone() or () if column), what)
+    scan = engine.relation(f"read_csv({name})", what)
+    times = [column for column, kind in scan.columns.items() if kind.startswith(("TIMESTAMP", "DATE"))]
+    if times:
+        as_text = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in times)
+        text = engine.relation(f"read_csv({name}, types={{{as_text}}})", what)
+        for column in times:  # DuckDB guesses which number is the day
+            _require_times(engine, text, column)
+    return scan.sql
 
 
 def require_distinct(names: Iterable[str], what: str) -> None:

@@ -38,6 +38,7 @@ from driver_ranking.feature_store.asof import (
 )
 from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
+    RESERVED,
     ROW_NUMBER,
     AsofError,
     Engine,
@@ -90,8 +91,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SparkAsofOfflineStore", "SparkAsofOfflineStoreConfig", "SparkAsofRetrievalJob"]
 
-_ENTITY_ROWS = "asof: entity rows"
-_FEATURE_ROWS = "asof: feature rows of "
+_ENTITY_ROWS = f"{RESERVED}entity rows"
+_FEATURE_ROWS = f"{RESERVED}feature rows of "
 
 
 class SparkAsofOfflineStoreConfig(AsofOfflineStoreConfig):

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from driver_ranking.feature_store.asof_engine import RESERVED
 from driver_ranking.feature_store.asof_spark_rows import column
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
     from driver_ranking.feature_store.asof_sql import ViewJoin
 
-_GROUP = "asof: group"
-_PART = "asof: part"
-_LATEST = "asof: latest time in the part"
-_UNTIL = "asof: last part that needs it"
+_GROUP = f"{RESERVED}group"
+_PART = f"{RESERVED}part"
+_LATEST = f"{RESERVED}latest time in the part"
+_UNTIL = f"{RESERVED}last part that needs it"
 _FEW_ROWS = 250_000  # not worth a task of their own
 _FULL = 1.5  # times the rows that a group should have: a bucket above it is split
 _NO_BUCKET = -1  # of entity rows that match nothing

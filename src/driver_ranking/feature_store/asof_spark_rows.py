@@ -7,22 +7,29 @@ import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pandas as pd
 import pyarrow as pa
 
-from driver_ranking.feature_store.asof_engine import ENTITIES, ROW_NUMBER, AsofError, explained, listed
-from driver_ranking.feature_store.asof_rows import MAX_ROWS_PER_FILE, SQL_START, TimeRange, require_distinct
+from driver_ranking.feature_store.asof_engine import ENTITIES, RESERVED, ROW_NUMBER, AsofError, explained, listed
+from driver_ranking.feature_store.asof_rows import (
+    MAX_ROWS_PER_FILE,
+    SQL_START,
+    TimeRange,
+    refuse_tables,
+    require_distinct,
+)
 from driver_ranking.feature_store.spark_folder import GLOB, as_url, exactly, located, path_in, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
     from pyspark.sql.types import StructType
 
-_FILE = "asof: file"
+_FILE = f"{RESERVED}file"
+_METADATA = "metadata"
 _ANY = "any int"  # a schema to list files with: they are not opened
 _HIDDEN = re.compile(r"(^|/)[_.]")
 _PARTITION = re.compile(r"(?:^|/)([^/=]+)=([^/]*)(?=/)")
@@ -86,16 +93,17 @@ class _Files:
     Attributes:
         patterns: Where they are.
         options: Options of the reader.
-        partitions: Columns that Spark does not find in the names of the folders.
+        partitions: Columns that Spark does not find in the names of the folders, made of a file's path.
     """
 
     patterns: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
-    partitions: Mapping[str, Column] = field(default_factory=dict)
+    partitions: Mapping[str, Callable[[Column], Column]] = field(default_factory=dict)
 
     def frame(self, spark: SparkSession, what: str) -> DataFrame:
         """Return the rows, with the columns of all files and folders."""
-        return self._of_files(spark, what).withColumns(dict(self.partitions))
+        frame = self._of_files(spark, what)
+        return frame.withColumns({name: value(_file_of(frame)) for name, value in self.partitions.items()})
 
     def _of_files(self, spark: SparkSession, what: str) -> DataFrame:
         from py4j.protocol import Py4JJavaError
@@ -106,9 +114,10 @@ class _Files:
         except Py4JJavaError as error:
             if _CANNOT_MERGE not in str(error):
                 raise
-        files = [exactly(file) for file in sorted(_listed_files(spark, *self.patterns, **self.options))]
+        found = sorted(_listed_files(spark, *self.patterns, **self.options))
+        files = [exactly(file) for file in found if _row_count(spark, file)] or list(map(exactly, found))
         schema = _merged_schema(reader, files, what)
-        return spark.read.options(**self.options).schema(schema).parquet(*self.patterns)
+        return spark.read.options(**self.options).schema(schema).parquet(*files)
 
 
 def _found(spark: SparkSession, path: str, what: str) -> _Files:
@@ -117,6 +126,7 @@ def _found(spark: SparkSession, path: str, what: str) -> _Files:
         if not system.getFileStatus(there).isDirectory():
             require_visible(path, what)
             return _Files((exactly(path),))
+        refuse_tables(_entries(system, there), path, what)
         base, every = str(there.toString()), _listed_files(spark, exactly(path))
         # of all files: Spark looks for partitions where others are as well
         asked = [file for file in every if file.endswith(".parquet")]
@@ -131,6 +141,13 @@ def _found(spark: SparkSession, path: str, what: str) -> _Files:
         message = f"{what}: no Parquet file at '{path}'"
         raise AsofError(message)
     return _arranged(seen, base, _Files((exactly(path),) if len(seen) == len(every) else tuple(map(exactly, seen))))
+
+
+def _entries(system: Any, folder: Any) -> set[str]:  # noqa: ANN401 - Java objects
+    """Return what is in a folder, and what is in the folder ``metadata`` in it."""
+    paths = {str(status.getPath().getName()): status.getPath() for status in system.listStatus(folder)}
+    below = system.listStatus(paths[_METADATA]) if _METADATA in paths else []
+    return {*paths, *(f"{_METADATA}/{status.getPath().getName()}" for status in below)}
 
 
 def _listed_files(spark: SparkSession, *patterns: str, **options: str) -> list[str]:
@@ -174,14 +191,26 @@ def _kind(values: set[str]) -> str:
     return fits[0] if fits else "string"
 
 
-def _partition(base: str, name: str, kind: str) -> Column:
-    """Return the value in the name of a file's folder, the first of this name below another folder."""
+def _file_of(frame: DataFrame) -> Column:
+    """Return the path of a row's file, whatever the columns of the files are called."""
+    return frame.metadataColumn("_metadata")["file_path"]
+
+
+def _partition(base: str, name: str, kind: str) -> Callable[[Column], Column]:
+    """Return what finds the value in the name of a file's folder, the first of this name below another folder."""
     from pyspark.sql import functions as sf
 
-    # in a URL, a plus is a plus
-    path = sf.url_decode(sf.replace(sf.col("_metadata.file_path"), sf.lit("+"), sf.lit("%2B")))
-    value = sf.regexp_extract(path, f"{re.escape(path_in(base))}/(?:.*?/)??{re.escape(name)}=([^/]*)/", 1)
-    return sf.nullif(value, sf.lit(_NO_VALUE)).cast(kind)
+    def value(file: Column) -> Column:
+        path = sf.url_decode(sf.replace(file, sf.lit("+"), sf.lit("%2B")))  # in a URL, a plus is a plus
+        found = sf.regexp_extract(path, f"{re.escape(path_in(base))}/(?:.*?/)??{re.escape(name)}=([^/]*)/", 1)
+        return sf.nullif(found, sf.lit(_NO_VALUE)).cast(kind)
+
+    return value
+
+
+def _row_count(spark: SparkSession, file: str) -> int:
+    with _footer(spark, quote(file, safe="/:")) as footer:
+        return int(footer.getRecordCount())
 
 
 def _merged_schema(reader: DataFrameReader, files: Sequence[str], what: str) -> StructType:
@@ -287,13 +316,13 @@ def numbered_source(spark: SparkSession, path: str, what: str) -> DataFrame:
     from pyspark.sql import functions as sf
 
     frame = _parquet_frame(spark, path, what)
-    row = sf.col("_metadata.row_index")
+    row = frame.metadataColumn("_metadata")["row_index"]
     files = sorted(frame.inputFiles(), key=unquote)
     if len(files) < 2:  # noqa: PLR2004 - there is no order among one
         return _with_microseconds(frame.withColumn(ROW_NUMBER, row))
     firsts = [(_SLASHES.sub("file:/", file), number * MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
     numbers = sf.broadcast(spark.createDataFrame(firsts, "file string, first_row long"))
-    file = sf.regexp_replace(sf.col("_metadata.file_path"), _SLASHES.pattern, "file:/")
+    file = sf.regexp_replace(_file_of(frame), _SLASHES.pattern, "file:/")
     placed = frame.withColumns({ROW_NUMBER: row, _FILE: file})
     joined = placed.join(numbers, column(_FILE) == numbers["file"], "left")
     unknown = sf.raise_error(sf.concat(sf.lit("a file that was not listed: "), column(_FILE))).cast("bigint")

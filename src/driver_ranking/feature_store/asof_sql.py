@@ -47,10 +47,18 @@ class EntityRows:
 
 @dataclass(frozen=True)
 class JoinKey:
-    """One pair of columns that must be equal: ``source`` in the feature rows, ``entity`` in the entity rows."""
+    """One pair of columns that must be equal.
+
+    Attributes:
+        source: The column of the feature rows.
+        entity: The column of the entity rows.
+        whole: Which of both, ``source`` or ``entity``, has floating point that is compared with whole numbers as such:
+            above 2^53, different ones are equal in floating point.
+    """
 
     source: str
     entity: str
+    whole: str = ""
 
 
 @dataclass(frozen=True)
@@ -288,9 +296,20 @@ def _valid(number: int, feature: int, view: ViewJoin) -> str:
 
 
 def _join(number: int, view: ViewJoin, entity_columns: Sequence[str], *, late: bool) -> str:
-    conditions = [f"e.c{entity_columns.index(key.entity)} = v{number}.k{i}" for i, key in enumerate(view.keys)]
+    conditions = [
+        " = ".join(
+            _whole(column) if key.whole == side else column
+            for side, column in (("entity", f"e.c{entity_columns.index(key.entity)}"), ("source", f"v{number}.k{i}"))
+        )
+        for i, key in enumerate(view.keys)
+    ]
     conditions.append(f"e.t >= v{number}.{'a' if late else 't'}")
     return f"ASOF LEFT JOIN feature_{number} AS v{number} ON {' AND '.join(conditions)}"
+
+
+def _whole(column: str) -> str:
+    """Return the whole number that is exactly a floating-point value, null where there is none."""
+    return f"CASE WHEN {column} = trunc({column}) THEN TRY_CAST({column} AS HUGEINT) END"
 
 
 def _feature_tables(number: int, view: ViewJoin, *, late: bool) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FEATURES_KEY = "driver_ranking.features"
 FEATURE_SERVICE_KEY = "driver_ranking.feature_service"
 
-_ROW_NUMBER = "__row_number"
+_ROW_NUMBER = "driver_ranking_5b6e2f91d3_row_number"  # that no request has by chance
 
 
 @dataclass(frozen=True)
