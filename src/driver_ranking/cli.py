@@ -11,6 +11,7 @@ from kedro.framework.cli.project import run as kedro_run
 from omegaconf.errors import OmegaConfBaseException
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.full_disk import full_disk_message
 
 VERBOSE = "DRIVER_RANKING_VERBOSE"
 """The environment variable that asks for tracebacks, as the option does."""
@@ -19,10 +20,10 @@ VERBOSE = "DRIVER_RANKING_VERBOSE"
 class RunEndedError(click.ClickException):
     """An error of the project as the command line shows it: the message is the last line, and may be all there is."""
 
-    def __init__(self, error: DriverRankingError, shown: str) -> None:
-        """Take the message and the exit code of an error, and what is shown before it."""
-        super().__init__(str(error))
-        self.exit_code = getattr(error, "exit_code", 1)  # type: ignore[misc] # Click asks the instance
+    def __init__(self, message: str, exit_code: int, shown: str) -> None:
+        """Take the message and the exit code, and what is shown before."""
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc] # Click asks the instance
         self.shown = shown
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -38,7 +39,8 @@ class RunCommand(click.Command):
         """Run it.
 
         Raises:
-            RunEndedError: The project refused or gave up; any other error is passed on as it is, with its traceback.
+            RunEndedError: The project refused or gave up, or the disk is full; any other error is passed on as it is,
+                with its traceback.
         """
         verbose = ctx.params.pop("verbose")
         try:
@@ -47,10 +49,12 @@ class RunCommand(click.Command):
             raise
         except Exception as error:
             ours = purposeful(error)
-            if ours is None:
+            message = full_disk_message(error) or (str(ours) if ours else None)
+            if message is None:
                 raise
             hint = f"Run with --verbose, or with {VERBOSE}=1 in the environment, to see the traceback."
-            raise RunEndedError(ours, traceback.format_exc().rstrip() if verbose else hint) from error
+            shown = traceback.format_exc().rstrip() if verbose else hint
+            raise RunEndedError(message, getattr(ours, "exit_code", 1), shown) from error
 
 
 def purposeful(error: BaseException | None) -> DriverRankingError | None:

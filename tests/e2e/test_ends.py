@@ -1,7 +1,10 @@
 """What a user sees at the end of `kedro run`: a message for what was refused, a traceback for what nobody foresaw."""
 
+import contextlib
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,31 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(project: Path) -> None
     assert run.returncode == 1, run.stderr
     assert "Traceback (most recent call last)" in run.stderr
     assert run.stderr.splitlines()[-1] == "ZeroDivisionError: surprise"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
+    """Mount a disk of some size on a folder, which takes root."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user can't mount a disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607 - as root, who has it on the PATH
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "kilobytes"), [("data/06_models/mlflow", 700), ("data/05_model_input", 40)], ids=["registry", "rows"]
+)
+def test_a_full_disk_is_said_in_a_sentence(fresh_project: Path, folder: str, kilobytes: int) -> None:
+    (fresh_project / folder).mkdir(parents=True)
+    with small_disk(fresh_project / folder, kilobytes):
+        run = kedro_command(fresh_project, "run", "--pipelines", "training")
+    assert run.returncode == 1, run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("Error: The disk is full")
+    assert "Free some space" in last
+    assert "Traceback" not in run.stderr
+    assert "SQL:" not in run.stderr.splitlines()[-2]
