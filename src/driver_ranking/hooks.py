@@ -2,8 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from click import ClickException
-from kedro.config import MissingConfigException
+from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -13,6 +12,7 @@ from driver_ranking.errors import ModelValidationError
 from driver_ranking.model import TrainedModel
 from driver_ranking.pipelines.batch.nodes import check_request
 from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST
+from driver_ranking.runtime_parameters import known_parameters, refuse_unknown
 from driver_ranking.spark import configure
 
 _BATCH_INPUTS = {"batch_request", "champion_model", "feature_definitions"}
@@ -25,6 +25,21 @@ class ChecksItself(Protocol):
     def check(self) -> None:
         """Raise an error if it is not."""
         ...
+
+
+class CheckParameters:
+    """Refuses what is given by ``--params`` under a name that nothing reads, before anything else is done."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the names.
+
+        Raises:
+            RequestError: The configuration knows no such parameter.
+        """
+        loader = context.config_loader
+        if loader.runtime_params and isinstance(loader, OmegaConfigLoader):
+            refuse_unknown(loader.runtime_params, known_parameters(loader))
 
 
 class ConfigureSpark:
@@ -44,10 +59,6 @@ class ConfigureSpark:
         configure(settings)
 
 
-class FailedValidationError(ModelValidationError, ClickException):
-    """The error as Kedro's command line takes it: it is shown without a traceback, and has its own exit code."""
-
-
 class EndAfterFailedValidation:
     """Ends a run whose trained model did not pass its validation, once it is logged, whatever runner the run has."""
 
@@ -60,7 +71,7 @@ class EndAfterFailedValidation:
         """
         if isinstance(data, TrainedModel) and data.problems:
             message = f"The model failed its validation and is not registered. {' '.join(data.problems)}"
-            raise FailedValidationError(message)
+            raise ModelValidationError(message)
 
 
 class CheckInputs:

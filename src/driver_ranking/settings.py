@@ -6,7 +6,8 @@ from datetime import date
 from omegaconf.resolvers import oc
 
 from driver_ranking.errors import RequestError, SettingError
-from driver_ranking.hooks import CheckInputs, ConfigureSpark, EndAfterFailedValidation
+from driver_ranking.hooks import CheckInputs, CheckParameters, ConfigureSpark, EndAfterFailedValidation
+from driver_ranking.quiet_logs import quieten_runners
 
 # nothing phones home; .telemetry says the same to kedro-telemetry
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -39,7 +40,9 @@ def required_env(name: str) -> str:
     return os.environ[name]
 
 
-HOOKS = (ConfigureSpark(), CheckInputs(), EndAfterFailedValidation())
+quieten_runners()
+
+HOOKS = (CheckParameters(), ConfigureSpark(), CheckInputs(), EndAfterFailedValidation())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
 
 CONFIG_LOADER_ARGS = {

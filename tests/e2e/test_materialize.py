@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.projects import run_pipeline
@@ -86,14 +88,92 @@ def test_materializing_twice_changes_nothing(fresh_project: Path, params: dict[s
         ({"start": "Monday"}, "start=Monday is not a time such as"),
         ({"end": "2026-13-01"}, "end=2026-13-01 is not a time such as"),
         ({"start": "2026-06-02", "end": "2026-06-02"}, "is not before end="),
-        ({"end": "9999-01-01"}, "is in the future"),
+        ({"end": "2200-01-01"}, "is in the future"),
+        ({"start": "2199-01-01", "end": "2200-01-01"}, "start=2199-01-01T00:00:00.00:00 is in the future"),
+        ({"end": "9999-01-01"}, "is not a time that the stores can keep: give a year from 1678 to 2261"),
+        ({"start": "0001-01-01", "end": "2026-06-02"}, "start=0001-01-01T00:00:00.00:00 is not a time that the stores"),
+        ({"start": "0001-01-01T00:00:00+23:00"}, "start=0001-01-01T00:00:00.23:00 is not a time that the stores"),
         ({"start": 2026}, "start=2026 is not a time such as"),
+        ({"start": 10**400}, r"start=10+\.\.\. \(401 characters\) is not a time such as"),
+        ({"start": 10**5000}, r"start=\(a number of thousands of digits\) is not a time such as"),
+        ({"end": float("inf")}, "end=inf is not a time such as"),
     ],
 )
 def test_bad_times_are_refused(fresh_project: Path, params: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         run_pipeline(fresh_project, "materialize", params)
     assert online_rows(fresh_project) == []
+
+
+def add_rows(project: Path, driver_id: int, *times: datetime) -> None:
+    """Add rows to the source whose trips are 1, 2, 3 ..."""
+    path = project / "data/01_raw/driver_stats.parquet"
+    table = pq.read_table(path)
+    rows = [
+        {**table.slice(0, 1).to_pylist()[0], "driver_id": driver_id, "datetime": time, "created": time}
+        | {"avg_daily_trips": number}
+        for number, time in enumerate(times, start=1)
+    ]
+    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)]), path)
+
+
+def trips(project: Path, driver_id: int) -> float | None:
+    return online_features(project, [driver_id])[0][FEATURES.index("avg_daily_trips")]
+
+
+def test_after_a_range_that_ends_in_the_future_rows_that_arrive_are_brought(fresh_project: Path) -> None:
+    run_pipeline(fresh_project, "materialize", {"start": "2026-06-01", "end": "2200-01-01"})
+    assert datetime.fromisoformat(record(fresh_project)["end"]) <= datetime.now(tz=UTC)
+    add_rows(fresh_project, 7001, datetime.now(tz=UTC))
+    run_pipeline(fresh_project, "materialize")
+    assert trips(fresh_project, 7001) == 1
+
+
+def test_after_feast_was_asked_for_the_future_by_hand_rows_that_arrive_are_brought(
+    fresh_project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_pipeline(fresh_project, "materialize")
+    start, end = datetime(2026, 6, 1, tzinfo=UTC), datetime.now(tz=UTC) + timedelta(seconds=12)
+    FeatureRepo(fresh_project / "feature_repo").open().materialize(start, end)
+    add_rows(fresh_project, 7001, datetime.now(tz=UTC))
+    run_pipeline(fresh_project, "materialize")
+    assert "what of it has been brought is not known" in caplog.text
+    assert trips(fresh_project, 7001) == 1
+    caplog.clear()
+    add_rows(fresh_project, 7002, datetime.now(tz=UTC))
+    time.sleep(max(0.0, (end - datetime.now(tz=UTC)).total_seconds()))  # the time that was asked for passes
+    run_pipeline(fresh_project, "materialize")
+    assert trips(fresh_project, 7002) == 1
+    assert "not known" not in caplog.text
+
+
+def test_an_end_before_the_last_brings_nothing_says_so_and_changes_nothing(
+    fresh_project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_pipeline(fresh_project, "materialize")
+    before = online_rows(fresh_project)
+    add_rows(fresh_project, 7001, datetime(2026, 6, 2, tzinfo=UTC), datetime.now(tz=UTC))
+    run_pipeline(fresh_project, "materialize", {"end": "2026-06-05"})
+    assert "Nothing to bring to driver_stats: it is materialized up to" in caplog.text
+    assert "and end=2026-06-05T00:00:00+00:00 is not after that." in caplog.text
+    assert online_rows(fresh_project) == before
+    run_pipeline(fresh_project, "materialize")
+    assert trips(fresh_project, 7001) == 2
+
+
+def test_a_store_that_was_lost_is_filled_up_to_where_it_was_whatever_end_is_given(fresh_project: Path) -> None:
+    run_pipeline(fresh_project, "materialize")
+    before = online_rows(fresh_project)
+    (fresh_project / "data/04_feature/online_store.db").unlink()
+    run_pipeline(fresh_project, "materialize", {"end": "2026-06-05"})
+    assert online_rows(fresh_project) == before
+
+
+def test_rows_that_a_range_leaves_out_are_named(fresh_project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run_pipeline(fresh_project, "materialize", {"start": "2026-06-01", "end": "2026-06-05"})
+    assert "are not brought" not in caplog.text
+    run_pipeline(fresh_project, "materialize", {"start": "2026-06-08", "end": "2026-06-10"})
+    assert "The rows of driver_stats between 2026-06-05T00:00:00+00:00" in caplog.text
 
 
 def test_a_store_that_fails_is_an_error(fresh_project: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from support.projects import ROOT
+from support.projects import ROOT, copy_project
 from support.servers import Serving, environment, free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,6 +76,36 @@ def test_its_other_commands_run(project: Path) -> None:
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (project / "data/07_model_output/2026-06-15/batch_output.parquet").is_file()
+
+
+@pytest.mark.slow
+def test_make_run_says_what_happened_and_nothing_else(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "a project")
+    shutil.copy2(ROOT / "Makefile", project)
+    (project / ".venv").symlink_to(sys.prefix)
+    command = ["make", "run", "--assume-old=.venv/.installed", "--no-print-directory"]
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) < 100, done.stdout
+    assert not [line for line in lines if re.search(r"feast|protobuf|WARN|spec \{|Loading data|cache expired", line)]
+    for said in (
+        "Running node: fit_model",
+        "Validation passed",
+        "as 'champion'",
+        "Materialized 50 rows",
+        "Scored 14 rows",
+    ):
+        assert [line for line in lines if said in line], said
+    assert lines[-1].startswith("13 ")
 
 
 def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_text_that_would_be_split_or_replaced_is_refused(value: str) -> None:
         kedro_params(DAY, {"batch_request": value}, ACCEPTED)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), ["a"], {"a": 1}])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, ["a"], {"a": 1}])
 def test_what_is_no_finite_scalar_is_refused(value: object) -> None:
     with pytest.raises(ParameterError, match="The value of 'training'"):
         kedro_params(DAY, {"training": value}, ACCEPTED)

@@ -105,7 +105,7 @@ class FeatureRepo:
                     store, store.project, registry, definitions, skip_source_validation=False
                 )
         for line in filter(str.strip, said.getvalue().splitlines()):
-            logger.info("feast: %s", line.strip())
+            logger.debug("feast: %s", line.strip())  # "deploying", whether anything has to be deployed or not
         return store
 
 

@@ -68,10 +68,24 @@ def refill_start(view: FeatureView, now: datetime) -> datetime:
     return min([back, *(_aware(start) for start, _ in view.materialization_intervals)])
 
 
+def brought_up_to(view: FeatureView) -> datetime | None:
+    """Return up to when a view's rows have been brought, which is where an incremental materialization goes on.
+
+    That is the latest end of the intervals that the registry keeps, but for one: an interval that ends before it begins
+    was kept by an incremental run that came before the end of an earlier one, and had to bring its rows by itself.
+
+    Returns:
+        None for a view that has not been materialized.
+    """
+    last: datetime | None = None
+    for start, end in view.materialization_intervals:
+        last = _aware(end) if last is None or start > end else max(last, _aware(end))
+    return last
+
+
 def goes_on(view: FeatureView, start: datetime) -> bool:
     """Tell whether a materialization with this start goes on from where the view's last one has ended."""
-    last = view.most_recent_end_time
-    return last is not None and _aware(last) == _aware(start)
+    return brought_up_to(view) == _aware(start)
 
 
 def _aware(time: datetime) -> datetime:

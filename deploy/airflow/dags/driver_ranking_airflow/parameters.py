@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 RUN_DATE = "run_date"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_BITS = 1_000  # `math.isfinite` takes no more than 1024, Kedro reads numbers as floats first
 # Kedro splits at commas whatever is around them; OmegaConf replaces ${...}, Kubernetes $(...)
 _FORBIDDEN = re.compile(r"[,$\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -61,6 +62,9 @@ def _check_value(name: str, value: object) -> None:
     if isinstance(value, str):
         found = _FORBIDDEN.search(value)
         problem = f"has {found[0]!r} in it, which can't be passed on" if found else ""
+    elif isinstance(value, int) and value.bit_length() > _BITS:
+        message = f"The value of {name!r} is a whole number of more than {_BITS} bits, which nothing takes."
+        raise ParameterError(message)
     elif value is None or isinstance(value, (bool, int, float)):
         problem = "" if value is None or math.isfinite(value) else "is no finite number"
     else:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# what fits into nanoseconds of 64 bits, in whole years
+_FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+_SHOWN = 60
+
 
 def materialize(
     feature_store: "FeatureStore", start: str | date | int | None, end: str | date | int | None
@@ -29,11 +33,11 @@ def materialize(
         end: Likewise; None for now.
 
     Returns:
-        What was done: mode, start, end and feature views.
+        What was brought: mode, start, end and feature views.
 
     Raises:
-        RequestError: A time can't be read, the start is not before the end, or the end of an incremental run is in
-            the future.
+        RequestError: A time can't be read, the start is not before the end or in the future, or the end of an
+            incremental run is.
         FeatureStoreError: A store fails, or its times depend on the zone of this process, which is not UTC.
     """
     require_utc_for(feature_store._get_provider().online_store)  # noqa: SLF001 - Feast has no other way
@@ -42,24 +46,30 @@ def materialize(
     if last > now and first is None:
         message = f"end={last.isoformat()} is in the future: the next incremental run would begin there and miss rows."
         raise RequestError(message)
+    if first is not None and first > now:
+        message = f"start={first.isoformat()} is in the future: there is nothing to bring yet."
+        raise RequestError(message)
     if first is not None and first >= last:
         message = f"start={first.isoformat()} is not before end={last.isoformat()}."
         raise RequestError(message)
     views = sorted(view.name for view in feature_store.list_feature_views() if view.online)
-    _run(feature_store, first, last)
+    _run(feature_store, first, last, now)
+    last = min(last, now)  # rows that arrive from here on are for the next run
     mode = "incremental" if first is None else "full"
     logger.info("Materialized %s up to %s (%s).", ", ".join(views) or "nothing", last.isoformat(), mode)
     started = first.isoformat() if first else None
     return {"mode": mode, "start": started, "end": last.isoformat(), "feature_views": views}
 
 
-def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime) -> None:
+def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime, now: datetime) -> None:
+    from driver_ranking.feature_store.materialized import materialize_on, materialize_range
+
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; the log says the same
             if start is None:
-                feature_store.materialize_incremental(end_date=end)
+                materialize_on(feature_store, end, now)
             else:
-                feature_store.materialize(start_date=start, end_date=end)
+                materialize_range(feature_store, start, end, now)
     except Exception as error:
         message = f"The features can't be materialized: {str(error) or type(error).__name__}"
         raise FeatureStoreError(message) from error
@@ -70,7 +80,20 @@ def _time(value: object, name: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else str(value))
-    except ValueError as error:
-        message = f"{name}={value} is not a time such as 2026-06-15T08:00:00+00:00."
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        in_range = _FIRST <= time < _LAST
+    except (ValueError, OverflowError) as error:
+        message = f"{name}={_shortened(value)} is not a time such as 2026-06-15T08:00:00+00:00."
         raise RequestError(message) from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    if not in_range:
+        message = f"{name}={time.isoformat()} is not a time that the stores can keep: give a year from 1678 to 2261."
+        raise RequestError(message)
+    return time
+
+
+def _shortened(value: object) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "(a number of thousands of digits)"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
