@@ -17,4 +17,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         "batch": batch.create_pipeline(),
         "reporting": reporting.create_pipeline(),
     }
-    return {**pipelines, "__default__": sum(pipelines.values(), start=Pipeline([]))}
+    tagged = {name: _tagged(pipeline, pipelines) for name, pipeline in pipelines.items()}
+    return {**tagged, "__default__": sum(tagged.values(), start=Pipeline([]))}
+
+
+def _tagged(pipeline: Pipeline, pipelines: dict[str, Pipeline]) -> Pipeline:
+    """Tag each node with all pipelines that have it, so that kedro viz can show one of them among all."""
+    return Pipeline(
+        [node.tag([name for name, other in pipelines.items() if node in other.nodes]) for node in pipeline.nodes]
+    )

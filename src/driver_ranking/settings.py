@@ -43,7 +43,7 @@ def required_env(name: str) -> str:
 quieten_runners()
 
 HOOKS = (CheckParameters(), ConfigureSpark(), CheckInputs(), EndAfterFailedValidation())
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

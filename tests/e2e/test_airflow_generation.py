@@ -1,5 +1,6 @@
 """The DAGs in git are those that the pipelines and airflow.yml give, and what they promise holds of the catalog."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from support.orchestration import DAGS, MAKE
-from support.projects import ROOT, digests, run_pipeline
+from support.projects import ROOT, digests, kedro_command, run_pipeline
 
 AIRFLOW_YML = ROOT / "conf/base/airflow.yml"
 DATES = ("2026-06-14", "2026-06-15")
@@ -68,6 +69,20 @@ def test_an_environment_says_only_what_differs(fresh_project: Path) -> None:
     ]
 
 
+def test_the_template_of_kedro_airflow_reads_the_same_settings(fresh_project: Path) -> None:
+    made = kedro_command(fresh_project, "airflow", "create", "--pipelines", "batch,training", "--target-dir", "dags")
+    assert made.returncode == 0, made.stderr
+    for name in ("batch", "training"):
+        written = (fresh_project / f"dags/driver_ranking_{name}_dag.py").read_text(encoding="utf-8")
+        compile(written, name, "exec")
+        starts = [
+            node.args
+            for node in ast.walk(ast.parse(written))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "datetime"
+        ]
+        assert [[ast.literal_eval(part) for part in date] for date in starts] == [[2026, 6, 1]]
+
+
 def test_an_environment_without_pipelines_is_refused(fresh_project: Path) -> None:
     refused = generate(fresh_project, "--env", "nightly")
     assert refused.returncode != 0
@@ -101,6 +116,15 @@ def test_a_run_may_set_what_its_pipeline_takes(settings: dict[str, dict[str, Any
             if dataset in pipelines[name].inputs():
                 taken |= set(re.findall(r"runtime_params:(\w+)", str(catalog.get(dataset)))) - {"run_date"}
         assert set(given["parameters"]) == taken, name
+
+
+@pytest.mark.parametrize("env", ["base", "spark"])
+def test_every_parameter_that_names_a_file_is_known_as_one(settings: dict[str, dict[str, Any]], env: str) -> None:
+    catalog = (ROOT / f"conf/{env}/catalog.yml").read_text(encoding="utf-8")
+    whole = set(re.findall(r"(?:filepath|path|uri): \$\{runtime_params:(\w+)", catalog))
+    assert whole == {"batch_request"}
+    for name, given in settings.items():
+        assert set(given["path_parameters"]) == whole & set(given["parameters"]), name
 
 
 def test_the_doc_names_the_output_of_the_catalog(settings: dict[str, dict[str, Any]]) -> None:

@@ -10,6 +10,9 @@ import pytest
 import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro_viz.data_access import DataAccessManager
+from kedro_viz.integrations.kedro.data_loader import load_data
+from kedro_viz.server import populate_data
 from support.projects import ROOT, kedro_command, run_pipeline
 
 PIPELINES = ["__default__", "batch", "materialize", "reporting", "training"]
@@ -38,8 +41,11 @@ def test_kedro_run_fails_with_a_clear_last_line(project: Path) -> None:
     assert run.stderr.splitlines()[-1].endswith("nowhere.csv: there is no such file. Nothing was written.")
 
 
-def test_the_package_runs_as_a_program(project: Path) -> None:
-    command = [sys.executable, "-m", "driver_ranking", "--pipelines", "reporting"]
+@pytest.mark.parametrize(
+    "program", [[sys.executable, "-m", "driver_ranking"], [str(Path(sys.executable).with_name("driver_ranking"))]]
+)
+def test_the_package_runs_as_a_program(project: Path, program: list[str]) -> None:
+    command = [*program, "--pipelines", "reporting"]
     run = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
 
@@ -77,6 +83,27 @@ def test_every_dataset_has_a_description_and_a_layer(fresh_project: Path) -> Non
         metadata = catalog[name].metadata
         assert metadata["description"], name
         assert metadata["kedro-viz"]["layer"] in LAYERS, name
+
+
+@pytest.mark.parametrize("env", ["local", "spark"])
+def test_kedro_viz_draws_the_layers_in_their_order(fresh_project: Path, env: str) -> None:
+    catalog, registered, extras = load_data(fresh_project, env=env)
+    shown = DataAccessManager()
+    populate_data(shown, catalog, registered, extras)
+    for name in PIPELINES:
+        assert shown.get_sorted_layers_for_registered_pipeline(name), f"a circle in the layers of {name}"
+    assert shown.get_sorted_layers_for_registered_pipeline("__default__") == LAYERS
+
+
+def test_each_node_is_tagged_with_the_pipelines_that_have_it(fresh_project: Path) -> None:
+    bootstrap_project(fresh_project)
+    from kedro.framework.project import pipelines
+
+    whole = pipelines["__default__"]
+    for name in ("batch", "materialize", "reporting", "training"):
+        assert {node.name for node in whole.only_nodes_with_tags(name).nodes} == {
+            node.name for node in pipelines[name].nodes
+        }
 
 
 def test_kedro_viz_builds_the_site(project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,9 +75,9 @@ def test_each_node_is_a_task_with_the_dependencies_of_the_pipeline(
 def test_a_task_runs_kedro_with_what_the_run_was_given(
     describe: Describe, runners: dict[str, dict[str, str]], kind: str
 ) -> None:
-    conf = {"driver_ranking_batch": {"batch_request": NO_SHELL, "model_version": 3}}
+    conf = {"driver_ranking_batch": {"model_version": NO_SHELL, "best_rows_logged": 3}}
     tasks = describe(conf=conf, **runners[kind])["dags"]["driver_ranking_batch"]["tasks"]
-    request = NO_SHELL.replace('"', '\\"')
+    version = NO_SHELL.replace('"', '\\"')
     for node in ("update_feature_store", "extract_features", "predict"):
         program, *arguments = program_of(tasks[node])
         assert program == (str(BIN / "kedro") if kind == "venv" else "kedro")
@@ -84,7 +85,7 @@ def test_a_task_runs_kedro_with_what_the_run_was_given(
             "run",
             "--pipelines=batch",
             f"--nodes={node}",
-            f'--params=run_date="2026-06-15",batch_request="{request}",model_version=3',
+            f'--params=run_date="2026-06-15",model_version="{version}",best_rows_logged=3',
         ]
 
 
@@ -118,7 +119,7 @@ def test_the_settings_are_those_of_airflow_yml(describe: Describe) -> None:
         assert dag["catchup"] is False
         assert dag["max_active_runs"] == 1
         assert dag["schedule"] == settings["schedule"]
-        assert dag["start_date"] == f"{settings['start_date']}T00:00:00+00:00"
+        assert dag["start_date"] == date(*settings["start_date"]).isoformat() + "T00:00:00+00:00"
         assert dag["run_timeout"] == 60 * settings["run_timeout_minutes"]
         assert dag["tags"] == sorted(settings["tags"])
         folder, _, _ = settings["output"].partition("{run_date}")

@@ -33,9 +33,9 @@ def dated_files(project: Path, date: str) -> dict[str, str]:
 
 
 def test_each_date_gets_what_kedro_run_gives(project: Path, airflow_home: Path) -> None:
-    (project / "request.csv").write_text(REQUEST, encoding="utf-8")
+    (project / "data/request.csv").write_text(REQUEST, encoding="utf-8")
     expected = {}
-    for date, params in {"2026-06-14": {}, "2026-06-15": {"batch_request": "request.csv"}}.items():
+    for date, params in {"2026-06-14": {}, "2026-06-15": {"batch_request": "data/request.csv"}}.items():
         run_pipeline(project, "batch", {**params, "run_date": date})
         output = project / f"data/07_model_output/{date}/batch_output.parquet"
         expected[date] = pq.read_table(output)
@@ -45,7 +45,7 @@ def test_each_date_gets_what_kedro_run_gives(project: Path, airflow_home: Path) 
     first = run_dag(airflow_home, project, "2026-06-14")
     assert first.returncode == 0, first.stdout + first.stderr
     after_first = dated_files(project, "2026-06-14")
-    second = run_dag(airflow_home, project, "2026-06-15", "--conf", '{"batch_request": "request.csv"}')
+    second = run_dag(airflow_home, project, "2026-06-15", "--conf", '{"batch_request": "data/request.csv"}')
     assert second.returncode == 0, second.stdout + second.stderr
     assert dated_files(project, "2026-06-14") == after_first
 

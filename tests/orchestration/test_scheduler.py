@@ -82,15 +82,15 @@ def write_large_request(path: Path) -> None:
 
 
 def test_the_scheduler_runs_retries_and_goes_on_from_what_is_there(running: RunningAirflow, project: Path) -> None:
-    large = project / "large.parquet"
+    large = project / "data/large.parquet"
     write_large_request(large)
     with running.client() as client:
         assert client.get("/importErrors").json()["total_entries"] == 0
         client.patch(f"/dags/{DAG}", json={"is_paused": False}).raise_for_status()
 
         # a task fails once, and succeeds when it is tried again
-        late = project / "late.csv"
-        trigger(client, "late", "2026-06-15T00:00:00Z", batch_request="late.csv")
+        late = project / "data/late.csv"
+        trigger(client, "late", "2026-06-15T00:00:00Z", batch_request="data/late.csv")
         wait_for_task(client, "late", "extract_features", "up_for_retry")
         assert "late.csv: there is no such file. Nothing was written." in log_of(client, "late", "extract_features", 1)
         late.write_text("event_timestamp,driver_id\n2026-06-14,1001\n2026-06-14,9001\n", encoding="utf-8")
@@ -132,6 +132,12 @@ def test_the_scheduler_runs_retries_and_goes_on_from_what_is_there(running: Runn
         tasks = wait_for_run(client, "refused", "failed")
         assert tasks["update_feature_store"]["try_number"] == 1
         assert "can't be passed on" in log_of(client, "refused", "update_feature_store", 1)
+
+        # so does one that names a file that it may not
+        trigger(client, "prying", None, batch_request="/etc/shadow")
+        tasks = wait_for_run(client, "prying", "failed")
+        assert tasks["update_feature_store"]["try_number"] == 1
+        assert "may name: data." in log_of(client, "prying", "update_feature_store", 1)
 
         # Ctrl-C ends everything, the task that runs as well
         trigger(client, "interrupted", None, batch_request=str(large))

@@ -20,7 +20,7 @@ def read_by_kedro(params: str) -> dict[str, Any]:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Co", "Zl", "Zp"], exclude_characters=",$\ufeff"))
-SCALARS = TEXTS | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none()
+SCALARS = TEXTS | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 
 
 @given(SCALARS)
@@ -54,10 +54,47 @@ def test_a_text_that_would_be_split_or_replaced_is_refused(value: str) -> None:
         kedro_params(DAY, {"batch_request": value}, ACCEPTED)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, ["a"], {"a": 1}])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, None, ["a"], {"a": 1}])
 def test_what_is_no_finite_scalar_is_refused(value: object) -> None:
     with pytest.raises(ParameterError, match="The value of 'training'"):
         kedro_params(DAY, {"training": value}, ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (10**400, "a whole number of 1329 bits, is outside what 64 bits hold"),
+        (-(10**10_000), "a whole number of 33220 bits, is outside what 64 bits hold"),
+        (2**63, "a whole number of 64 bits, is outside"),
+        ("x" * 1_000_000, "has 1000000 characters; 4096 are the most"),
+        ("," * 1_000_000, "has ',' in it, which can't be passed on"),
+        (["x" * 1_000_000] * 3, "a list of 3, is not a text, a number"),
+        ({"a": {"b": [10**10_000]}}, "an object of 1, is not a text, a number"),
+    ],
+    ids=["positive", "negative", "just too large", "text", "commas", "list", "object"],
+)
+def test_an_absurd_value_is_refused_in_a_short_message(value: object, problem: str) -> None:
+    with pytest.raises(ParameterError) as refused:
+        kedro_params(DAY, {"training.seed": value}, ACCEPTED)
+    assert problem in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_configuration_that_no_program_takes_as_an_argument_is_refused() -> None:
+    configuration = {f"training.part_{number}": "é" * 1000 for number in range(40)}
+    with pytest.raises(ParameterError, match="configuration of the run is too long"):
+        kedro_params(DAY, configuration, ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [["x"] * 1_000_000, "x" * 1_000_000, 10**10_000, {"x" * 1_000_000: 1}],
+    ids=["list", "text", "number", "name"],
+)
+def test_an_absurd_configuration_is_refused_in_a_short_message(configuration: object) -> None:
+    with pytest.raises(ParameterError) as refused:
+        kedro_params(DAY, configuration, ACCEPTED)
+    assert len(str(refused.value)) < 400
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ SETTINGS: dict[str, Any] = {
     "owner": "somebody",
     "description": None,
     "schedule": "@daily",
-    "start_date": "2026-06-01",
+    "start_date": [2026, 6, 1],
     "pool": "default_pool",
     "tags": ["a"],
     "retries": 0,
@@ -19,6 +19,8 @@ SETTINGS: dict[str, Any] = {
     "task_timeout_minutes": 3,
     "run_timeout_minutes": 4,
     "parameters": [],
+    "path_parameters": [],
+    "allowed_places": ["data"],
     "output": None,
 }
 
@@ -38,6 +40,8 @@ def test_settings_are_taken_as_they_are() -> None:
         ("retries", -1, "not negative"),
         ("tags", "a", r"list\[str\]"),
         ("tags", [1], r"list\[str\]"),
+        ("start_date", "2026-06-01", r"list\[int\]"),
+        ("start_date", [2026, "6", 1], r"list\[int\]"),
         ("schedule", 5, r"str \| None"),
     ],
 )
@@ -46,9 +50,10 @@ def test_a_setting_of_the_wrong_type_is_refused(name: str, value: object, wanted
         DagSettings.of(SETTINGS | {name: value})
 
 
-def test_a_start_date_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingsError, match="start_date is 'June'; it must be a date"):
-        _ = DagSettings.of(SETTINGS | {"start_date": "June"}).start
+@pytest.mark.parametrize("date", [[], [2026, 6], [2026, 6, 31], [2026, 6, 1, 12]])
+def test_a_start_date_that_is_none_is_refused(date: list[int]) -> None:
+    with pytest.raises(SettingsError, match=r"start_date is \[.*\]; it must be a date such as \[2026, 6, 1\]"):
+        _ = DagSettings.of(SETTINGS | {"start_date": date}).start
 
 
 @pytest.fixture

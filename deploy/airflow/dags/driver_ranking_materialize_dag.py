@@ -20,7 +20,7 @@ dag = create_dag(
         "owner": "driver_ranking",
         "description": "Brings features from the offline store to the online store",
         "schedule": "0 5 * * *",
-        "start_date": "2026-06-01",
+        "start_date": [2026, 6, 1],
         "pool": "default_pool",
         "tags": ["driver_ranking", "features"],
         "retries": 2,
@@ -29,6 +29,8 @@ dag = create_dag(
         "task_timeout_minutes": 60,
         "run_timeout_minutes": 180,
         "parameters": ["start", "end"],
+        "path_parameters": [],
+        "allowed_places": ["data"],
         "output": "data/04_feature/{run_date}/materialization.json",
     },
 )

@@ -21,7 +21,7 @@ dag = create_dag(
         "owner": "driver_ranking",
         "description": "Scores the drivers of the request with the champion, on Spark",
         "schedule": None,
-        "start_date": "2026-06-01",
+        "start_date": [2026, 6, 1],
         "pool": "default_pool",
         "tags": ["driver_ranking", "scoring"],
         "retries": 2,
@@ -30,6 +30,8 @@ dag = create_dag(
         "task_timeout_minutes": 60,
         "run_timeout_minutes": 180,
         "parameters": ["batch_request", "model_version", "best_rows_logged"],
+        "path_parameters": ["batch_request"],
+        "allowed_places": ["data"],
         "output": "data/07_model_output/{run_date}/batch_output",
     },
 )

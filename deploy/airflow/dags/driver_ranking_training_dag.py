@@ -25,7 +25,7 @@ dag = create_dag(
         "owner": "driver_ranking",
         "description": "Trains, evaluates and validates a model, and registers it if it is good enough",
         "schedule": "0 3 * * 1",
-        "start_date": "2026-06-01",
+        "start_date": [2026, 6, 1],
         "pool": "default_pool",
         "tags": ["driver_ranking", "training"],
         "retries": 2,
@@ -34,6 +34,8 @@ dag = create_dag(
         "task_timeout_minutes": 60,
         "run_timeout_minutes": 180,
         "parameters": ["training"],
+        "path_parameters": [],
+        "allowed_places": ["data"],
         "output": "data/08_reporting/{run_date}/evaluation_metrics.json",
     },
 )

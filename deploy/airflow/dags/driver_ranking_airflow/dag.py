@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from driver_ranking_airflow.operators import operator_maker
 from driver_ranking_airflow.parameters import ParameterError, kedro_params, run_date
+from driver_ranking_airflow.places import Places
 from driver_ranking_airflow.settings import PREFIX, DagSettings, VirtualEnvironment, runner
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _empty_dag(dag_id: str, settings: DagSettings, where: Runner) -> DAG:
         dagrun_timeout=timedelta(minutes=settings.run_timeout_minutes),
         tags=settings.tags,
         default_args=_default_args(settings),
-        user_defined_macros={"kedro_params": _params_macro(settings)},
+        user_defined_macros={"kedro_params": _params_macro(settings, _places(settings, where))},
     )
 
 
@@ -102,13 +103,19 @@ def _default_args(settings: DagSettings) -> dict[str, Any]:
     }
 
 
-def _params_macro(settings: DagSettings) -> Callable[[DagRun], str]:
+def _places(settings: DagSettings, where: Runner) -> Places:
+    project = where.project if isinstance(where, VirtualEnvironment) else None
+    return Places(settings.allowed_places, settings.path_parameters, project)
+
+
+def _params_macro(settings: DagSettings, places: Places) -> Callable[[DagRun], str]:
     def macro(dag_run: DagRun) -> str:
         try:
-            day = run_date(dag_run.logical_date, dag_run.run_after)
-            return kedro_params(day, dag_run.conf, settings.parameters)
+            params = kedro_params(run_date(dag_run.logical_date, dag_run.run_after), dag_run.conf, settings.parameters)
+            places.check(dag_run.conf)
         except ParameterError as error:  # no retry can mend it
             raise AirflowFailException(str(error)) from error
+        return params
 
     return macro
 
@@ -135,6 +142,9 @@ def doc(settings: DagSettings, where: Runner) -> str:
         lines.append(f"A run leaves `{settings.output}`" + (f", in [{folder}]({address})." if address else "."))
     names = ", ".join(f"`{name}`" for name in settings.parameters) or "nothing"
     lines.append(f"The date of a run is its logical date in UTC. Its configuration may set {names}.")
+    if settings.path_parameters:
+        of = ", ".join(f"`{place}`" for place in settings.allowed_places) or "nowhere"
+        lines.append(f"Files that it names are in: {of}.")
     return "\n\n".join(lines)
 
 

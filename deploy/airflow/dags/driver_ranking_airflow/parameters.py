@@ -7,9 +7,13 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 
 RUN_DATE = "run_date"
+LONGEST_TEXT = 4096
+"""Characters of a text; a path is no longer on Linux."""
+_LONGEST_PARAMS = 65536  # bytes: half of what Linux takes as one argument of a program
+_WHOLE_NUMBERS = range(-(2**63), 2**63)
+_LONGEST_SHOWN = 200
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
-_BITS = 1_000  # `math.isfinite` takes no more than 1024, Kedro reads numbers as floats first
 # Kedro splits at commas whatever is around them; OmegaConf replaces ${...}, Kubernetes $(...)
 _FORBIDDEN = re.compile(r"[,$\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -38,14 +42,28 @@ def kedro_params(date_of_run: date, configuration: object, accepted: Collection[
     """
     given = configuration or {}
     if not isinstance(given, Mapping):
-        message = f"The configuration of a run is an object of parameters by name, not {given!r}."
+        message = f"The configuration of a run is an object of parameters by name, not {shown(given)}."
         raise ParameterError(message)
     passed: dict[str, object] = {RUN_DATE: date_of_run.isoformat()}
     for name, value in given.items():
         _check_name(name, accepted)
         _check_value(name, value)
         passed[name] = value
-    return ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in passed.items())
+    params = ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in passed.items())
+    if len(params.encode()) > _LONGEST_PARAMS:
+        message = f"The configuration of the run is too long: all of it together may have {_LONGEST_PARAMS} bytes."
+        raise ParameterError(message)
+    return params
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: short, whatever it is."""
+    if isinstance(value, int) and value not in _WHOLE_NUMBERS:
+        return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, (list, tuple, Mapping)):
+        return f"a list of {len(value)}" if not isinstance(value, Mapping) else f"an object of {len(value)}"
+    text = repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _check_name(name: str, accepted: Collection[str]) -> None:
@@ -54,21 +72,27 @@ def _check_name(name: str, accepted: Collection[str]) -> None:
         raise ParameterError(message)
     if not _NAME.fullmatch(name) or name.partition(".")[0] not in accepted:
         known = ", ".join(sorted(accepted)) or "nothing"
-        message = f"{name!r} can't be set for this DAG. Its configuration may set: {known}."
+        message = f"{shown(name)} can't be set for this DAG. Its configuration may set: {known}."
         raise ParameterError(message)
 
 
 def _check_value(name: str, value: object) -> None:
+    problem = _problem(value)
+    if problem:
+        message = f"The value of {shown(name)}, {shown(value)}, {problem}."
+        raise ParameterError(message)
+
+
+def _problem(value: object) -> str:
     if isinstance(value, str):
         found = _FORBIDDEN.search(value)
-        problem = f"has {found[0]!r} in it, which can't be passed on" if found else ""
-    elif isinstance(value, int) and value.bit_length() > _BITS:
-        message = f"The value of {name!r} is a whole number of more than {_BITS} bits, which nothing takes."
-        raise ParameterError(message)
-    elif value is None or isinstance(value, (bool, int, float)):
-        problem = "" if value is None or math.isfinite(value) else "is no finite number"
-    else:
-        problem = "is not a text, a number, true, false or null. Set parts of a parameter by dotted names"
-    if problem:
-        message = f"The value of {name!r}, {value!r}, {problem}."
-        raise ParameterError(message)
+        if found:
+            return f"has {found[0]!r} in it, which can't be passed on"
+        return f"has {len(value)} characters; {LONGEST_TEXT} are the most" if len(value) > LONGEST_TEXT else ""
+    if isinstance(value, int):  # before any float: a larger one has no place in it
+        return "" if value in _WHOLE_NUMBERS else "is outside what 64 bits hold"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "is no finite number"
+    if value is None:  # what Airflow makes of 1e400 and NaN, too
+        return "is null, or a number that Airflow can't hold. Leave it out to have the project's own value"
+    return "is not a text, a number, true or false. Set parts of a parameter by dotted names"

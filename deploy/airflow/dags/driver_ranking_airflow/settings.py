@@ -24,7 +24,7 @@ class DagSettings:
     owner: str
     description: str | None
     schedule: str | None
-    start_date: str
+    start_date: list[int]
     pool: str
     tags: list[str]
     retries: int
@@ -33,6 +33,8 @@ class DagSettings:
     task_timeout_minutes: int
     run_timeout_minutes: int
     parameters: list[str]
+    path_parameters: list[str]
+    allowed_places: list[str]
     output: str | None
 
     @classmethod
@@ -58,9 +60,10 @@ class DagSettings:
             SettingsError: It is not a date.
         """
         try:
-            return datetime.fromisoformat(self.start_date).replace(tzinfo=UTC)
+            year, month, day = self.start_date
+            return datetime(year, month, day, tzinfo=UTC)
         except ValueError as error:
-            message = f"airflow.yml: start_date is {self.start_date!r}; it must be a date such as 2026-06-01."
+            message = f"airflow.yml: start_date is {self.start_date!r}; it must be a date such as [2026, 6, 1]."
             raise SettingsError(message) from error
 
 
@@ -68,7 +71,7 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - what an annotatio
     if isinstance(kind, types.UnionType):
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
