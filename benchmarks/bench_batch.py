@@ -356,7 +356,7 @@ def _extract_input(folder: Path, rows: str, output: str) -> None:
     version = _resolve(folder).version
     sql = _sql(folder).replace("output-sql", output)
     sql = sql.replace(f"read_parquet('{folder}/requests.parquet', file_row_number = true)", rows)
-    named = f"KV_METADATA {{'driver_ranking.model_version': '{version}'}}"
+    named = f"KV_METADATA {{'driver_ranking.model_version': '{version}', 'driver_ranking.request': 'request'}}"
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(sql.replace("(FORMAT parquet)", f"(FORMAT parquet, {named})"))
@@ -391,7 +391,7 @@ def _score_node(folder: Path, name: str) -> None:
     registry.load(registry.resolve())  # imports scikit-learn
     source = ParquetStreamDataset(filepath=str(folder / f"{name}.parquet"))
     target = ParquetStreamDataset(filepath=str(folder / "scored.parquet"))
-    _timed(lambda: target.save(predict(source.load(), registry, 5)))
+    _timed(lambda: target.save(predict(source.load(), registry, 5, "request")))
 
 
 def score_node(folder: Path) -> None:

@@ -228,6 +228,12 @@ class ModelRefusedError(ModelError):
         return self.reason
 
 
+class OutputInUseError(DriverRankingError):
+    """Another run writes what this one would write."""
+
+    summary = "Another run writes the same output. The log says which."
+
+
 class SparkError(DriverRankingError):
     """Spark can't be started, or a job on it failed."""
 

@@ -7,6 +7,7 @@ from omegaconf.resolvers import oc
 
 from driver_ranking.errors import RequestError, SettingError
 from driver_ranking.hooks import CheckInputs, CheckParameters, ConfigureSpark, EndAfterFailedValidation
+from driver_ranking.output_locks import OutputLocks
 from driver_ranking.quiet_logs import quieten_runners
 
 # nothing phones home; .telemetry says the same to kedro-telemetry
@@ -42,7 +43,7 @@ def required_env(name: str) -> str:
 
 quieten_runners()
 
-HOOKS = (CheckParameters(), ConfigureSpark(), CheckInputs(), EndAfterFailedValidation())
+HOOKS = (CheckParameters(), ConfigureSpark(), CheckInputs(), OutputLocks(), EndAfterFailedValidation())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_ARGS = {

@@ -53,6 +53,6 @@ def kedro_command(project: Path, *arguments: str) -> subprocess.CompletedProcess
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the content of all files below a folder, as a hash by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return the content of all files below a folder but those of locks, as a hash by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

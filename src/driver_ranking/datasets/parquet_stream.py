@@ -33,6 +33,8 @@ class ParquetStreamDataset(AbstractVersionedDataset[WritesParquet | pa.RecordBat
     complete; so a run that is killed leaves the last one as it was.
     """
 
+    made_by_runs = True  # and read from beginning to end by others: see `driver_ranking.output_locks`
+
     def __init__(
         self,
         *,

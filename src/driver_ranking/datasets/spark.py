@@ -171,6 +171,8 @@ class SparkParquetDataset(PreviewsHead, SparkDatasetV2):  # type: ignore[misc]  
     rows is in a file beside them.
     """
 
+    made_by_runs = True  # see `driver_ranking.output_locks`
+
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the folder."""
         super().__init__(filepath=filepath, metadata=metadata)

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from tqdm import tqdm
 
-from driver_ranking.errors import MissingFeatureError
+from driver_ranking.errors import MissingFeatureError, RequestError
 from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
 from driver_ranking.scoring import SCORE_FIELDS, BatchScorer, MapsBatches, WrittenRows, feature_matrix, with_scores
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REQUEST_KEY = "driver_ranking.request"
 MODEL_VERSION_KEY = "driver_ranking.model_version"
 
 _ROWS_PER_BATCH = 131_072
@@ -61,7 +63,7 @@ def check_request(
 
 
 def extract_features(
-    batch_request: "EntityRows", feature_store: "FeatureStore", champion_model: "ModelRegistry"
+    batch_request: "EntityRows", feature_store: "FeatureStore", champion_model: "ModelRegistry", request_name: str
 ) -> "ExtractedFeatures":
     """Join the request to the features that the model takes, as they were known at each row's event time.
 
@@ -71,6 +73,7 @@ def extract_features(
         batch_request: The checked request.
         feature_store: The applied feature store.
         champion_model: The registry of the model.
+        request_name: What the run calls the request: its path or URL.
 
     Returns:
         A query that writes the rows of the request, in its order, with the features of the model's service.
@@ -88,12 +91,14 @@ def extract_features(
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     features = features_of(model, find_service(feature_store, model.feature_service))
     logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), batch_request.row_count)
-    version = {MODEL_VERSION_KEY: model.version}
+    notes = {MODEL_VERSION_KEY: model.version, REQUEST_KEY: request_name}
     rows, columns = batch_request.rows, batch_request.columns
-    return point_in_time_features(feature_store, features, rows, columns, version, batch_request.row_count)
+    return point_in_time_features(feature_store, features, rows, columns, notes, batch_request.row_count)
 
 
-def predict(batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistry", best_rows_logged: int) -> object:
+def predict(
+    batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistry", best_rows_logged: int, request_name: str
+) -> object:
     """Score extracted features, record batch by record batch.
 
     Args:
@@ -101,19 +106,21 @@ def predict(batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistr
             scoring to where they are.
         champion_model: The registry of the model; the version is the one that the features were extracted for.
         best_rows_logged: How many of the best rows the log names at the end.
+        request_name: What the run calls the request.
 
     Returns:
         The same rows with ``score`` (null where excluded), ``status`` and ``model_version``: a reader of them in their
         order, or what rows that are elsewhere give.
 
     Raises:
-        RequestError: The rows were not extracted by this pipeline.
+        RequestError: The rows were not extracted by this pipeline, or for another request.
         NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
         ModelError: The model can't be loaded; or, while reading, it fails or a value can't be given to it exactly.
         MissingFeatureError: The rows lack a feature that the model takes.
     """
     from driver_ranking.feature_store.extraction import recorded
 
+    _require_request(recorded(batch_input.schema, REQUEST_KEY), request_name)
     extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
     _require_columns(batch_input.schema, model)
@@ -122,6 +129,20 @@ def predict(batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistr
     predictor = champion_model.load(model)
     schema = pa.schema([*batch_input.schema, *SCORE_FIELDS])
     return pa.RecordBatchReader.from_batches(schema, _score_batches(batch_input, predictor, best_rows_logged))
+
+
+def _require_request(extracted_for: str, request_name: str) -> None:
+    """Refuse rows of another request: another run has extracted them since, or this one was not told for which."""
+    if _absolute(extracted_for) != _absolute(request_name):
+        message = (
+            f"The extracted rows are those of the request {extracted_for!r}, and this run is for {request_name!r}. Run "
+            "the pipeline from extract_features, or name the request that was extracted by --params batch_request=..."
+        )
+        raise RequestError(message)
+
+
+def _absolute(name: str) -> str:
+    return name if "://" in name else str(Path(name).absolute())
 
 
 def _reporting(model: "RegisteredModel", best_rows_logged: int) -> Callable[[WrittenRows], None]:
