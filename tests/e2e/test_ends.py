@@ -8,69 +8,80 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
 from support.projects import kedro_command
 from support.servers import environment
 
+from driver_ranking.cli import run
+
+MONDAY = "Error: start=Monday is not a time such as 2026-06-15T08:00:00+00:00."
+
+
+def run_here(project: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, *arguments: str) -> Result:
+    """Run the command in this process."""
+    bootstrap_project(project)
+    monkeypatch.chdir(project)
+    return CliRunner().invoke(run, ["--pipelines", pipeline, *arguments])
+
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("pipeline", "params", "message"),
     [
-        (
-            ["batch", "--params", "batch_request=nowhere.csv"],
-            "nowhere.csv: there is no such file. Nothing was written.",
-        ),
-        (["batch", "--params", "run_date=tomorrow"], "Error: run_date=tomorrow is not a date such as 2026-06-15."),
-        (
-            ["materialize", "--params", "start=Monday"],
-            "Error: start=Monday is not a time such as 2026-06-15T08:00:00+00:00.",
-        ),
-        (["batch", "--params", "bacth_request=x.csv"], "Did you mean 'batch_request'?"),
+        ("batch", "batch_request=nowhere.csv", "nowhere.csv: there is no such file. Nothing was written."),
+        ("batch", "run_date=tomorrow", "Error: run_date=tomorrow is not a date such as 2026-06-15."),
+        ("materialize", "start=Monday", MONDAY),
+        ("batch", "bacth_request=x.csv", "Did you mean 'batch_request'?"),
     ],
     ids=["before the run", "in the configuration", "in a node", "a name"],
 )
 def test_a_refused_run_ends_with_its_message_and_no_traceback(
-    project: Path, arguments: list[str], message: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, params: str, message: str
 ) -> None:
-    run = kedro_command(project, "run", "--pipelines", *arguments)
-    assert run.returncode == 1, run.stderr
-    assert message in run.stderr.splitlines()[-1]
-    assert "Traceback" not in run.stderr
-    assert "--verbose" in run.stderr.splitlines()[-2]
+    ended = run_here(project, monkeypatch, pipeline, "--params", params)
+    assert ended.exit_code == 1
+    hint, last = ended.stderr.splitlines()[-2:]
+    assert message in last
+    assert "--verbose" in hint
+    assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("option", "variable"), [(["--verbose"], {}), ([], {"DRIVER_RANKING_VERBOSE": "1"})], ids=["option", "variable"]
-)
 def test_the_traceback_is_there_for_who_asks_and_the_message_still_last(
-    project: Path, option: list[str], variable: dict[str, str]
+    project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "driver_ranking",
-        "--pipelines",
-        "materialize",
-        "--params",
-        "start=Monday",
-        *option,
-    ]
-    run = subprocess.run(
-        command, cwd=project, env=environment() | variable, capture_output=True, text=True, timeout=120, check=False
+    ended = run_here(project, monkeypatch, "materialize", "--params", "start=Monday", "--verbose")
+    assert ended.exit_code == 1
+    assert "Traceback (most recent call last)" in ended.stderr
+    assert ended.stderr.splitlines()[-1] == MONDAY
+    monkeypatch.setenv("DRIVER_RANKING_VERBOSE", "1")
+    assert "Traceback" in run_here(project, monkeypatch, "materialize", "--params", "start=Monday").stderr
+
+
+def test_an_error_that_nobody_foresaw_stays_what_it_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "data/07_model_output/batch_output.parquet").write_bytes(b"not Parquet")
+    ended = run_here(project, monkeypatch, "reporting")
+    assert isinstance(ended.exception, DatasetError)
+    assert "DRIVER_RANKING_VERBOSE" not in ended.output
+    assert isinstance(run_here(project, monkeypatch, "nowhere").exception, ValueError)
+
+
+def test_kedro_ends_its_own_errors(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = run_here(project, monkeypatch, "batch", "--pipeline", "batch")
+    assert ended.exit_code == 1
+    assert "DRIVER_RANKING_VERBOSE" not in ended.output
+
+
+@pytest.mark.parametrize("program", [["kedro", "run"], ["python", "-m", "driver_ranking"]], ids=["kedro", "python"])
+def test_both_programs_end_so(project: Path, program: list[str]) -> None:
+    command = [str(Path(sys.executable).with_name(program[0])), *program[1:]]
+    command += ["--pipelines", "materialize", "--params", "start=Monday"]
+    ended = subprocess.run(
+        command, cwd=project, env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
-    assert run.returncode == 1, run.stderr
-    assert "Traceback (most recent call last)" in run.stderr
-    assert run.stderr.splitlines()[-1] == "Error: start=Monday is not a time such as 2026-06-15T08:00:00+00:00."
-
-
-def test_an_error_that_nobody_foresaw_keeps_its_traceback(project: Path) -> None:
-    nodes = project / "src/driver_ranking/pipeline_registry.py"
-    nodes.write_text("def register_pipelines():\n    raise ZeroDivisionError('surprise')\n", encoding="utf-8")
-    command = [sys.executable, "-m", "driver_ranking", "--pipelines", "reporting"]
-    paths = environment() | {"PYTHONPATH": str(project / "src")}
-    run = subprocess.run(command, cwd=project, env=paths, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 1, run.stderr
-    assert "Traceback (most recent call last)" in run.stderr
-    assert run.stderr.splitlines()[-1] == "ZeroDivisionError: surprise"
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == MONDAY
+    assert "Traceback" not in ended.stderr
 
 
 @contextlib.contextmanager
@@ -92,10 +103,10 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
 def test_a_full_disk_is_said_in_a_sentence(fresh_project: Path, folder: str, kilobytes: int) -> None:
     (fresh_project / folder).mkdir(parents=True)
     with small_disk(fresh_project / folder, kilobytes):
-        run = kedro_command(fresh_project, "run", "--pipelines", "training")
-    assert run.returncode == 1, run.stderr
-    last = run.stderr.splitlines()[-1]
+        ended = kedro_command(fresh_project, "run", "--pipelines", "training")
+    assert ended.returncode == 1, ended.stderr
+    last = ended.stderr.splitlines()[-1]
     assert last.startswith("Error: The disk is full")
     assert "Free some space" in last
-    assert "Traceback" not in run.stderr
-    assert "SQL:" not in run.stderr.splitlines()[-2]
+    assert "Traceback" not in ended.stderr
+    assert "SQL:" not in ended.stderr.splitlines()[-2]
