@@ -275,3 +275,23 @@ def test_entity_rows_are_only_read(write: Writer) -> None:
     assert dataset.exists()
     with pytest.raises(DatasetError, match="only read"):
         dataset.save(cast("Never", 1))
+
+
+@pytest.mark.parametrize("name", ["[x].csv", "1?.csv", "x*.csv"])
+def test_a_name_with_signs_of_patterns_is_that_file_alone(write: Writer, name: str) -> None:
+    for other in ("x.csv", "1x.csv", "xx.csv"):
+        write(other, HEADER + "2026-06-15T12:00:00Z\t9999\n")
+    rows = checked(write(name, HEADER + "2026-06-15T12:00:00Z\t1001\n"))
+    assert [row["driver_id"] for row in read(rows)] == [1001]
+
+
+def test_a_url_with_signs_of_patterns_is_that_file_alone() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/patterns/x.csv", (HEADER + "2026-06-15T12:00:00Z\t9999\n").encode())
+    memory.pipe("/patterns/[x].csv", (HEADER + "2026-06-15T12:00:00Z\t1001\n").encode())
+    assert [row["driver_id"] for row in read(checked("memory://patterns/[x].csv"))] == [1001]
+
+
+def test_columns_that_differ_in_case_alone_are_refused(write: Writer) -> None:
+    with pytest.raises(RequestError, match="'note', 'Note' differ in case alone"):
+        checked(write("request.csv", "event_timestamp,driver_id,note,Note\n2026-06-15T12:00:00Z,1,a,b\n"))

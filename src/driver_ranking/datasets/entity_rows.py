@@ -8,6 +8,7 @@ import csv
 import logging
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -183,11 +184,19 @@ class FileSource(RequestSource):
         names = next(csv.reader([header], delimiter=self.separator))
         if len(set(names)) < len(names) or "" in names:
             self.fail(f"the header has a column without a name or one twice: {_listed(names)}.")
+        self._refuse_case(names)
         columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
         return (
             f"read_csv({self._sql_path}, delim={quote_text(self.separator)}, header=true, auto_detect=false, "
             f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
         )
+
+    def _refuse_case(self, names: list[str]) -> None:
+        """Refuse columns that differ in case alone: SQL takes them for one."""
+        counts = Counter(name.casefold() for name in names)
+        alike = [name for name in names if counts[name.casefold()] > 1]
+        if alike:
+            self.fail(f"the columns {_listed(alike)} differ in case alone; rename all but one.")
 
     def _header_line(self) -> str:
         try:
