@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Never, NoReturn
 
 import duckdb
@@ -20,6 +20,7 @@ import fsspec
 from kedro.io import AbstractDataset, DatasetError
 
 from driver_ranking.datasets.fetched import FetchedFile
+from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.datasets.preview import TablePreview, table_preview
 from driver_ranking.errors import RequestError
 
@@ -180,6 +181,8 @@ class FileSource(RequestSource):
 
     def _text_scan(self) -> str:
         header = self._header_line()
+        if ends_with_long_line(Path(self._path)):
+            self.fail(f"its last line has more than {LONGEST_LINE // 1_000_000} million bytes.")
         self.separator = self._separator(header)
         names = next(csv.reader([header], delimiter=self.separator))
         if len(set(names)) < len(names) or "" in names:
