@@ -7,7 +7,7 @@ file stays; what is in it says who holds the lock, or did.
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,10 @@ class OutputLocks:
         """Hold nothing."""
         self._held = ExitStack()
 
-    @hook_impl(trylast=True)  # what the other hooks refuse, holds nothing
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    @hook_impl(wrapper=True, tryfirst=True)  # before anything is checked; what a check refuses, holds nothing
+    def before_pipeline_run(
+        self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> Generator[None, object, object]:
         """Lock what the run writes.
 
         Raises:
@@ -49,7 +51,9 @@ class OutputLocks:
         with ExitStack() as held:
             for output in sorted(_local_outputs(catalog, names)):
                 held.enter_context(_locked(output))
+            result = yield
             self._held = held.pop_all()
+        return result
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -200,6 +200,9 @@ def test_columns_that_differ_in_case_alone_are_refused(asof_repo: AsofRepo, tmp_
     over(asof_repo, write(asof_repo.folder / "one", table([1], [1], note=[1], Note=[2])))
     with pytest.raises(AsofError, match="has columns named 'note' and 'Note', which differ in case at most"):
         asof_repo.trips(asked(1))
+    over(asof_repo, write(asof_repo.folder / "inner", table([1], [1], note=[{"x": 1, "X": 2}])))
+    with pytest.raises(AsofError, match="'note' has columns named 'x' and 'X'"):
+        asof_repo.trips(asked(1))
     over(asof_repo, write(asof_repo.folder / "two", table([1], [1], note=[1]), table([2], [1], Note=[2])))
     with pytest.raises(AsofError, match=r"named 'note' in '.*0\.parquet' and 'Note' in '.*1\.parquet'; use one name"):
         asof_repo.trips(asked(1))

@@ -152,13 +152,20 @@ def test_what_is_not_a_local_file_has_no_lock(tmp_path: Path) -> None:
     catalog = DataCatalog.from_config({**entries, "local": {"type": kind, "filepath": str(local)}})
     made = Pipeline([Node(print, inputs="local", outputs=["remote", "plain", "unknown"], name="made")])
     locks, others = OutputLocks(), OutputLocks()
-    locks.before_pipeline_run(made, catalog)
+
+    def begin(held: OutputLocks) -> None:
+        hook = held.before_pipeline_run(made, catalog)
+        next(hook)
+        with pytest.raises(StopIteration):
+            hook.send(None)
+
+    begin(locks)
     assert [path.name for path in local.parent.iterdir()] == [".rows.parquet.lock"]
     lock_path(local).write_text("", encoding="utf-8")
     with pytest.raises(OutputInUseError, match="process unknown on unknown, since unknown"):
-        others.before_pipeline_run(made, catalog)
+        begin(others)
     locks.on_pipeline_error()
-    others.before_pipeline_run(made, catalog)
+    begin(others)
     others.after_pipeline_run()
     with FileLock(lock_path(local), blocking=False):
         pass

@@ -28,7 +28,9 @@ def test_a_last_line_of_any_length_is_read_or_refused(tmp_path: Path, name: str,
         if length == 10:
             assert dataset.load().row_count == 2
             continue
-        with pytest.raises(DatasetError, match=r"its last line has more than 30 million bytes|lines that don't fit|can't be read"):
+        with pytest.raises(
+            DatasetError, match=r"its last line has more than 30 million bytes|lines that don't fit|can't be read"
+        ):
             dataset.load()
 
 

@@ -75,6 +75,8 @@ def require_readable(schema: pa.Schema, what: str) -> None:
     require_own_names(schema.names, what)
     for field in schema:
         for kind in _kinds_within(field.type):
+            if pa.types.is_struct(kind):
+                require_own_names((part.name for part in kind), f"{what}: '{field.name}'")
             if pa.types.is_decimal(kind) and kind.precision > MOST_DIGITS:
                 message = f"{what}: column '{field.name}' is {kind}; at most {MOST_DIGITS} digits can be read"
                 raise AsofError(message)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
     from pyspark.sql.types import StructType
 
-_FILE = f"{RESERVED}file"
+_FILE, _LISTED, _FIRST = (f"{RESERVED}{what}" for what in ("file", "listed file", "first row"))
 _METADATA = "metadata"
 _ANY = "any int"  # a schema to list files with: they are not opened
 _HIDDEN = re.compile(r"(^|/)[_.]")
@@ -321,12 +321,12 @@ def numbered_source(spark: SparkSession, path: str, what: str) -> DataFrame:
     if len(files) < 2:  # noqa: PLR2004 - there is no order among one
         return _with_microseconds(frame.withColumn(ROW_NUMBER, row))
     firsts = [(_SLASHES.sub("file:/", file), number * MAX_ROWS_PER_FILE) for number, file in enumerate(files)]
-    numbers = sf.broadcast(spark.createDataFrame(firsts, "file string, first_row long"))
+    numbers = sf.broadcast(spark.createDataFrame(firsts, f"`{_LISTED}` string, `{_FIRST}` long"))
     file = sf.regexp_replace(_file_of(frame), _SLASHES.pattern, "file:/")
     placed = frame.withColumns({ROW_NUMBER: row, _FILE: file})
-    joined = placed.join(numbers, column(_FILE) == numbers["file"], "left")
+    joined = placed.join(numbers, column(_FILE) == column(_LISTED), "left")
     unknown = sf.raise_error(sf.concat(sf.lit("a file that was not listed: "), column(_FILE))).cast("bigint")
-    number = sf.coalesce(numbers["first_row"], unknown) + column(ROW_NUMBER)
+    number = sf.coalesce(column(_FIRST), unknown) + column(ROW_NUMBER)
     return _with_microseconds(joined.select(*map(column, frame.columns), number.alias(ROW_NUMBER)))
 
 
