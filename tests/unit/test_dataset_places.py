@@ -169,3 +169,14 @@ def test_a_request_may_lie_in_an_object_store(s3: dict[str, Any]) -> None:
 def test_what_is_not_there_is_said(web: str, name: str, fault: str) -> None:
     with pytest.raises(DatasetError, match=fault):
         read(f"{web}/{name}")
+
+
+def test_a_parquet_request_that_would_be_read_otherwise_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "request.parquet"
+    for more, fault in (
+        ({"x": [1], "X": [1]}, "has columns named 'x' and 'X'"),
+        ({"x": pa.nulls(1, pa.decimal256(39, 2))}, "at most 38 digits can be read"),
+    ):
+        pq.write_table(pa.table({"driver_id": [1], "event_timestamp": ["2026-06-15T00:00:00Z"], **more}), file)
+        with pytest.raises(DatasetError, match=fault):
+            EntityRowsDataset(filepath=str(file), key_columns=["driver_id"]).load()

@@ -23,6 +23,8 @@ from driver_ranking.datasets.fetched import FetchedFile
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.datasets.preview import TablePreview, table_preview
 from driver_ranking.errors import RequestError
+from driver_ranking.feature_store.asof_engine import AsofError
+from driver_ranking.feature_store.asof_schemas import file_schemas, require_readable
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +179,14 @@ class FileSource(RequestSource):
         return quote_text(exact_pattern(self._path))
 
     def _parquet_scan(self) -> str:
+        try:
+            (file,) = file_schemas([self._path], self.filepath)
+        except AsofError as error:
+            self.fail(f"can't be read: {error.__cause__}")
+        try:
+            require_readable(file.schema, self.filepath)
+        except AsofError as error:
+            self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
         return f"read_parquet({self._sql_path}, hive_partitioning=false)"
 
     def _text_scan(self) -> str:
