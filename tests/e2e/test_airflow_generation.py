@@ -48,7 +48,7 @@ def test_a_key_that_nobody_reads_is_refused(fresh_project: Path) -> None:
     refused = generate(fresh_project)
     assert refused.returncode != 0
     assert refused.stderr.splitlines()[-1].startswith(
-        "airflow.yml: batch has shedule; what can be set is description, "
+        "airflow.yml: batch has shedule; what can be set is allowed_places, description, "
     )
 
 
