@@ -15,6 +15,7 @@ from feast import FeatureView, Field
 from feast.types import Int64
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.object_stores import serving_files
 
 from driver_ranking.feature_store.asof import AsofError
 from driver_ranking.feature_store.asof_engine import RESERVED
@@ -350,3 +351,22 @@ def test_values_of_every_arrow_type_come_as_they_are(asof_repo: AsofRepo, tmp_pa
     assert result.schema.field("given").type == expected
     assert result.column("trips").to_pylist() == [None, value]
     assert result.column("given").to_pylist() == [value, None]
+
+
+def test_sql_may_begin_with_a_comment(asof_repo: AsofRepo) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    sql = f"SELECT 1 AS driver_id, TIMESTAMPTZ '{NOON.isoformat()}' AS event_timestamp"
+    for comment in ("-- from here\n", "/* select\n */ ", "-- a\n  /* b */ ("):
+        end = ")" if comment.endswith("(") else " -- the end"
+        assert asof_repo.trips(f"{comment}{sql}{end}") == [1]
+
+
+def test_a_source_may_lie_on_a_web_server_but_not_at_the_end_of_a_chain(asof_repo: AsofRepo) -> None:
+    folder = write(asof_repo.folder / "web", table([1], [1]))
+    with serving_files(folder) as url:
+        asof_repo.apply(asof_repo.view(source=asof_repo.source(f"{url}/0.parquet")))
+        assert asof_repo.trips(asked(1)) == [1]
+        for chain in (f"simplecache::{url}/0.parquet", f"zip://x.parquet::{url}/x.zip"):
+            asof_repo.apply(asof_repo.view(source=asof_repo.source(chain)))
+            with pytest.raises(AsofError, match="is a chain of file systems; fetch the file"):
+                asof_repo.trips(asked(1))

@@ -159,6 +159,17 @@ BAD_TEXT: dict[str, tuple[str | bytes, str]] = {
         b"event_timestamp,driver_id,note\n2026-06-15,1,a\n2026-06-15,2,\xfc\n",
         "line 3: Invalid unicode",
     ),
+    "CR alone": (b"event_timestamp,driver_id\r2026-06-15,1\r", "its lines end in CR alone, or some do"),
+    "mixed ends": (b"event_timestamp,driver_id\r\n2026-06-15,1\n2026-06-15,2\r\n", "in CRLF, others in LF"),
+    "a line break in the header": (
+        b'event_timestamp,"driver\nid"\n2026-06-15,1\n',
+        "name in its header has a line",
+    ),
+    "a header without an end": (b"event_timestamp,driver_id," + b"x" * (2 << 20), "has more than 1048576 bytes"),
+    "many columns": (
+        ",".join(["event_timestamp", "driver_id", *map(str, range(10**5))]),
+        "10000 are the most",
+    ),
     "header not UTF-8": (b"\xff\xfe\x00\n", "header line can't be read as UTF-8"),
 }
 

@@ -23,14 +23,12 @@ def test_a_last_line_of_any_length_is_read_or_refused(tmp_path: Path, name: str,
     file = tmp_path / name
     pack = gzip.compress if name.endswith(".gz") else bytes
     for length in (10, 3_000_000, 34_000_000, 80_000_000):
-        file.write_bytes(pack(START + b"x" * length + end))
+        file.write_bytes(pack(START.replace(b"\n", end or b"\n") + b"x" * length + end))
         dataset = EntityRowsDataset(filepath=str(file), key_columns=["driver_id"])
         if length == 10:
             assert dataset.load().row_count == 2
             continue
-        with pytest.raises(
-            DatasetError, match=r"its last line has more than 30 million bytes|lines that don't fit|can't be read"
-        ):
+        with pytest.raises(DatasetError, match=r"its last line has more than 30 million bytes|lines that don't fit"):
             dataset.load()
 
 

@@ -4,15 +4,10 @@ The file is checked in one streamed pass and never loaded whole. What a node get
 normalised, which an offline store runs as part of its own.
 """
 
-import csv
 import logging
-import re
-import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 from typing import Any, Never, NoReturn
 
 import duckdb
@@ -20,20 +15,12 @@ import fsspec
 from kedro.io import AbstractDataset, DatasetError
 
 from driver_ranking.datasets.fetched import FetchedFile
-from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.datasets.preview import TablePreview, table_preview
-from driver_ranking.errors import RequestError
-from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.asof_schemas import file_schemas, require_readable
+from driver_ranking.datasets.request_files import FileSource, RequestSource, listed, quote_name, quote_text
 
 logger = logging.getLogger(__name__)
 
-_SEPARATORS = {",": "comma", "\t": "tab"}
-_OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
-_PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
-_WILDCARD = re.compile(r"([*?\[])")
 _LISTED_FAULTS = 5
-_LONGEST_HEADER = 1 << 20  # bytes
 _LONGEST_VALUE = 40  # characters of a faulty value that a message shows
 
 _TIME_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
@@ -82,21 +69,6 @@ class Rule:
     naive: str = "false"
 
 
-def quote_name(name: str) -> str:
-    """Return a column name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """Return text as a quoted SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def exact_pattern(path: str) -> str:
-    """Return a pattern of DuckDB's that matches this path and no other."""
-    return _WILDCARD.sub(r"[\1]", path)
-
-
 def _time_rule(column: str, sql_type: str) -> Rule | None:
     name, kind = quote_name(column), "a time such as 2026-06-15T08:00:00+02:00"
     if sql_type == "VARCHAR":
@@ -127,113 +99,6 @@ def _number_rule(column: str, sql_type: str) -> Rule | None:
     return Rule(column, "a number", value, fault) if sql_type in {"VARCHAR", *_NUMBER_TYPES} else None
 
 
-class RequestSource:
-    """Rows that the rules are worked out for.
-
-    Attributes:
-        filepath: Where they come from, as the user wrote it.
-        is_parquet: Whether columns have types; those of CSV and TSV are text.
-        scan: The rows in DuckDB.
-        types: The raw types of the columns.
-    """
-
-    filepath: str
-    is_parquet: bool
-    scan: str
-    types: dict[str, str]
-
-    def fail(self, fault: str) -> NoReturn:
-        """Refuse the rows."""
-        message = f"{self.filepath}: {fault} Nothing was written."
-        raise RequestError(message)
-
-
-class FileSource(RequestSource):
-    """One file of entity rows, opened: its scan in SQL and the raw types of its columns."""
-
-    separator = ","
-
-    def __init__(self, filepath: str, path: str, connection: duckdb.DuckDBPyConnection) -> None:
-        self.filepath = filepath
-        self._path = path
-        self._connection = connection
-        suffixes = {suffix.lower() for suffix in PurePosixPath(path).suffixes}
-        self.is_parquet = bool(suffixes & _PARQUET_SUFFIXES)
-        self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
-        self.types = self._describe()
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement, or refuse the file with DuckDB's reason."""
-        try:
-            return self._connection.execute(sql).fetchall()
-        except duckdb.Error as error:
-            self.fail(f"can't be read: {str(error).splitlines()[0]}")
-
-    @property
-    def lenient_scan(self) -> str:
-        """The scan that puts lines which don't fit aside, into the table ``reject_errors``, instead of failing."""
-        return self.scan if self.is_parquet else self.scan[:-1] + ", store_rejects=true)"
-
-    @property
-    def _sql_path(self) -> str:
-        return quote_text(exact_pattern(self._path))
-
-    def _parquet_scan(self) -> str:
-        try:
-            (file,) = file_schemas([self._path], self.filepath)
-        except AsofError as error:
-            self.fail(f"can't be read: {error.__cause__}")
-        try:
-            require_readable(file.schema, self.filepath)
-        except AsofError as error:
-            self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
-        return f"read_parquet({self._sql_path}, hive_partitioning=false)"
-
-    def _text_scan(self) -> str:
-        header = self._header_line()
-        if ends_with_long_line(Path(self._path)):
-            self.fail(f"its last line has more than {LONGEST_LINE // 1_000_000} million bytes.")
-        self.separator = self._separator(header)
-        names = next(csv.reader([header], delimiter=self.separator))
-        if len(set(names)) < len(names) or "" in names:
-            self.fail(f"the header has a column without a name or one twice: {_listed(names)}.")
-        self._refuse_case(names)
-        columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
-        return (
-            f"read_csv({self._sql_path}, delim={quote_text(self.separator)}, header=true, auto_detect=false, "
-            f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
-        )
-
-    def _refuse_case(self, names: list[str]) -> None:
-        """Refuse columns that differ in case alone: SQL takes them for one."""
-        counts = Counter(name.casefold() for name in names)
-        alike = [name for name in names if counts[name.casefold()] > 1]
-        if alike:
-            self.fail(f"the columns {_listed(alike)} differ in case alone; rename all but one.")
-
-    def _header_line(self) -> str:
-        try:
-            with fsspec.open(f"file://{self._path}", "rb", compression="infer") as file:
-                raw: bytes = file.readline(_LONGEST_HEADER)
-            return raw.decode("utf-8-sig").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-            self.fail(f"its header line can't be read as UTF-8 text: {error}.")
-
-    def _separator(self, header: str) -> str:
-        found = [separator for separator in _SEPARATORS if separator in header]
-        wrong = [name for separator, name in _OTHER_SEPARATORS.items() if separator in header]
-        if not found and wrong:
-            self.fail(f"the columns are separated by a {wrong[0]}; separate them by a comma or a tab.")
-        return max(found, key=header.count, default=",")
-
-    def _describe(self) -> dict[str, str]:
-        return {str(name): str(sql_type) for name, sql_type, *_ in self.query(f"DESCRIBE SELECT * FROM {self.scan}")}
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
-
-
 def rules_of(
     source: RequestSource, timestamp_column: str, key_columns: list[str], number_columns: list[str]
 ) -> list[Rule]:
@@ -243,7 +108,7 @@ def rules_of(
     missing = [column for column in makers if column not in source.types]
     if missing:
         hint = "" if source.is_parquet else " Columns are separated by a comma or a tab, and the first line names them."
-        source.fail(f"the column {_listed(missing)} is missing; the file has {_listed(source.types)}.{hint}")
+        source.fail(f"the column {listed(missing)} is missing; the file has {listed(source.types)}.{hint}")
     rules = []
     for column, make in makers.items():
         rule = make(column, source.types[column])

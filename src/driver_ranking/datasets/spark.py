@@ -13,6 +13,7 @@ from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
 from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
 from driver_ranking.datasets.preview import PreviewsHead
+from driver_ranking.datasets.request_files import FileSource, RequestSource, quote_name
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
@@ -289,16 +290,16 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         if checked and checked.digest is not None:
             _require_same_reading(source, raw, checked)
         typed = raw
-        if any(rule.value != local.quote_name(rule.column) for rule in rules):
+        if any(rule.value != quote_name(rule.column) for rule in rules):
             typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
         return SparkEntityRows(self._filepath, typed, tuple(raw.columns), count)
 
 
-class _Frame(local.RequestSource):
+class _Frame(RequestSource):
     """Rows on Spark, as what the rules are worked out for: a name in DuckDB with their types."""
 
     is_parquet = True
-    scan = local.quote_name(_REQUEST)
+    scan = quote_name(_REQUEST)
 
     def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.filepath = filepath
@@ -321,7 +322,7 @@ def _raw_file(path: str, copy: str) -> DataFrame:
     session = spark.session()
     name = as_url(path)
     with duckdb.connect() as connection:
-        source = local.FileSource(path, copy, connection)
+        source = FileSource(path, copy, connection)
     if source.is_parquet:
         return read_parquet(session, name, _REQUEST)
     require_visible(name, _REQUEST)
@@ -376,7 +377,7 @@ def _summed(source: _Frame, raw: DataFrame, expressions: str, count: int) -> lis
 
 def _faulty_values(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[str]:
     """Return some rows at fault, each with what is wrong in it."""
-    texts = ", ".join(f"CAST({local.quote_name(rule.column)} AS VARCHAR) AS {name}" for name, rule in _named(rules))
+    texts = ", ".join(f"CAST({quote_name(rule.column)} AS VARCHAR) AS {name}" for name, rule in _named(rules))
     faults = ", ".join(f"{rule.fault} AS fault_{name}" for name, rule in _named(rules))
     any_fault = " OR ".join(rule.fault for rule in rules)
     statement = f"SELECT {texts}, {faults} FROM {source.scan} WHERE {any_fault} LIMIT {_SHOWN}"

@@ -7,11 +7,13 @@ import tempfile
 import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import fsspec
 import pyarrow as pa
+from fsspec import AbstractFileSystem
 
 from driver_ranking.feature_store.asof_sql import quoted
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 ENTITIES = "the entity rows"
+URL_CHAIN = re.compile(r"\w+(://[^\s'\"]*)?::\w+://")
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 RESERVED = "asof 5b6e2f91d3: "  # begins the names of columns that the store adds, and of no other
 ROW_NUMBER = f"{RESERVED}number of the row"
@@ -96,10 +100,13 @@ class Engine:
 
     def mount(self, text: str, what: str) -> None:
         """Register the fsspec file system of every URL scheme in a text."""
+        if chain := URL_CHAIN.search(text):
+            message = f"{what}: '{chain[0]}...' is a chain of file systems; fetch the file, and name it by its path"
+            raise AsofError(message)
         for scheme in set(URL_SCHEME.findall(text)) - self._schemes:
             try:
-                self._connection.register_filesystem(fsspec.filesystem(scheme))
-            except (ImportError, ValueError) as error:
+                self._connection.register_filesystem(_timed(fsspec.filesystem(scheme)))
+            except (ImportError, TypeError, ValueError) as error:
                 message = f"{what}: fsspec has no file system for {scheme}:// ({error})"
                 raise AsofError(message) from error
             self._schemes.add(scheme)
@@ -109,6 +116,15 @@ class Engine:
         with explained(f"{what} cannot be listed"):
             found = self._connection.execute("SELECT file FROM glob(?)", [pattern]).fetchall()
         return sorted(file for (file,) in found)
+
+
+def _timed(system: Any) -> Any:  # noqa: ANN401  # fsspec has no types
+    """Return a file system that tells when files were changed, which DuckDB asks for; those of the web do not."""
+    kind = type(system)
+    if kind.modified is not AbstractFileSystem.modified:
+        return system
+    # what DuckDB remembers of files by this time ends with the connection, which is made for one query
+    return type(kind.__name__, (kind,), {"modified": lambda *_: _ANY_TIME})()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _ISO_TIME = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
 _EVENT_TIME = "event_timestamp"
 MAX_ROWS_PER_FILE = 2**40
-SQL_START = re.compile(r"[\s(]*(select|with|from)[\s(\"'*]", re.IGNORECASE)
+SQL_START = re.compile(r"([\s(]|--[^\n]*\n|/\*.*?\*/)*(select|with|from)([\s(\"'*]|--|/\*)", re.IGNORECASE | re.DOTALL)
 _FILE_NUMBERS = {"file_index", "file_row_number"}  # DuckDB's columns, unless a file has such
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json": "Iceberg"}
 _METADATA = "metadata"

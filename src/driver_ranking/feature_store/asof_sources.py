@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from feast.data_format import ParquetFormat
 from feast.infra.offline_stores.file_source import FileSource
 
-from driver_ranking.feature_store.asof_engine import URL_SCHEME, AsofError, Engine, Relation
+from driver_ranking.feature_store.asof_engine import URL_CHAIN, URL_SCHEME, AsofError, Engine, Relation
 from driver_ranking.feature_store.asof_rows import parquet_relation
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def checked_source(source: DataSource | None, owner: str) -> FileSource:
 
 def located(path: str, repo_path: Path | None) -> str:
     """Return a path or URL; a relative path starts at the feature repo."""
-    return path if URL_SCHEME.match(path) else str(Path(repo_path or "") / path)
+    return path if URL_SCHEME.match(path) or URL_CHAIN.match(path) else str(Path(repo_path or "") / path)
 
 
 def source_relation(engine: Engine, source: FileSource, repo_path: Path | None) -> Relation:
