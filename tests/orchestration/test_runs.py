@@ -63,9 +63,9 @@ def test_on_spark_a_date_gets_what_the_local_run_gives(project: Path, airflow_ho
     folder = project / "data/07_model_output/2026-06-14"
     run = run_dag(airflow_home, project, "2026-06-14", pipeline="spark_batch")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["batch_output", "batch_output.parquet"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["batch_output", "batch_output.parquet"]
     order = [("driver_id", "ascending"), ("event_timestamp", "ascending")]
-    local, spark = (pq.read_table(path).sort_by(order) for path in sorted(folder.iterdir(), reverse=True))
+    local, spark = (pq.read_table(path).sort_by(order) for path in sorted(folder.glob("[!.]*"), reverse=True))
     assert spark.drop("score").equals(local.drop("score"))
     np.testing.assert_allclose(spark["score"].to_numpy(), local["score"].to_numpy(), rtol=1e-12, atol=1e-12)
 

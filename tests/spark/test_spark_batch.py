@@ -52,7 +52,8 @@ def test_the_sample_gives_what_the_local_run_gives(project: Path) -> None:
     assert "Scored 14 rows with the model 'driver_ranking' version 1: 11 ok, 3 missing_features." in run.stderr
     assert "Best row 1: event_timestamp=2026-06-14T08:21:00+00:00, driver_id=1015" in run.stderr
     assert_equal_rows(project)
-    assert [path.name for path in (project / OUTPUT).parent.iterdir() if path.name.startswith(".")] == []
+    hidden = [path.name for path in (project / OUTPUT).parent.iterdir() if path.name.startswith(".")]
+    assert hidden == [".batch_output.lock"]
 
 
 def test_a_million_random_rows_give_what_the_local_run_gives(project: Path, tmp_path: Path) -> None:
