@@ -364,8 +364,11 @@ def test_sql_may_begin_with_a_comment(asof_repo: AsofRepo) -> None:
 def test_a_source_may_lie_on_a_web_server_but_not_at_the_end_of_a_chain(asof_repo: AsofRepo) -> None:
     folder = write(asof_repo.folder / "web", table([1], [1]))
     with serving_files(folder) as url:
-        asof_repo.apply(asof_repo.view(source=asof_repo.source(f"{url}/0.parquet")))
-        assert asof_repo.trips(asked(1)) == [1]
+        for name in ("0.parquet", "0.parquet?version=1"):
+            asof_repo.apply(asof_repo.view(source=asof_repo.source(f"{url}/{name}")))
+            assert asof_repo.trips(asked(1)) == [1]
+        (folder / "request.csv").write_text(f"driver_id,event_timestamp\n1,{NOON.isoformat()}\n", encoding="utf-8")
+        assert asof_repo.trips(f"{url}/request.csv") == [1]
         for chain in (f"simplecache::{url}/0.parquet", f"zip://x.parquet::{url}/x.zip"):
             asof_repo.apply(asof_repo.view(source=asof_repo.source(chain)))
             with pytest.raises(AsofError, match="is a chain of file systems; fetch the file"):

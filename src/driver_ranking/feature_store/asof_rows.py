@@ -134,8 +134,8 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _plain(path: str) -> str:
-    """Return a glob pattern that matches exactly this path."""
-    return _WILDCARD.sub(r"[\1]", path)
+    """Return a glob pattern that matches exactly this path; on the web, where a query begins with ?, there are none."""
+    return path if path.startswith(("http://", "https://")) else _WILDCARD.sub(r"[\1]", path)
 
 
 def _parquet_files(
