@@ -24,6 +24,7 @@
         ModelTimeoutError               503  the model does not answer in time
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
+      OutputInUseError                  500  another run writes the same output
       SparkError                        500  Spark can't be started, or failed
       NotReadyError                     503  no model is loaded yet
         UnloadedError                   503  the model was taken out of service (404 by the protocol)

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +48,11 @@ class OutputLocks:
             OutputInUseError: Another run has it; nothing was changed.
         """
         names = {*pipeline.all_outputs(), *(name for name in pipeline.inputs() if _is_made_by_runs(catalog, name))}
+        outputs = sorted(_local_outputs(catalog, names))
+        made = [folder for output in outputs for folder in (output.parent, *output.parents) if not folder.exists()]
         with ExitStack() as held:
-            for output in sorted(_local_outputs(catalog, names)):
+            held.callback(_unmake, made)  # of a run that is refused nothing is left
+            for output in outputs:
                 held.enter_context(_locked(output))
             result = yield
             self._held = held.pop_all()
@@ -79,6 +82,16 @@ def _local_outputs(catalog: CatalogProtocol[Any, Any], names: Iterable[str]) -> 
         if path is not None and getattr(dataset, "_protocol", "file") in {"file", ""} and "://" not in str(path):
             found.add(Path(os.path.realpath(path)))
     return found
+
+
+def _unmake(folders: Iterable[Path]) -> None:
+    """Remove folders in which there is nothing but locks."""
+    for folder in sorted(set(folders), key=lambda it: -len(it.parts)):
+        if folder.is_dir() and all(path.suffix == ".lock" for path in folder.iterdir()):
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _locked(output: Path) -> ExitStack:

@@ -164,6 +164,7 @@ def test_what_is_not_a_local_file_has_no_lock(tmp_path: Path) -> None:
     lock_path(local).write_text("", encoding="utf-8")
     with pytest.raises(OutputInUseError, match="process unknown on unknown, since unknown"):
         begin(others)
+    assert lock_path(local).exists()
     locks.on_pipeline_error()
     begin(others)
     others.after_pipeline_run()

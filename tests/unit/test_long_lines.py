@@ -22,7 +22,7 @@ START = b"event_timestamp,driver_id,note\n2026-06-15T00:00:00Z,1001,a\n2026-06-1
 def test_a_last_line_of_any_length_is_read_or_refused(tmp_path: Path, name: str, end: bytes) -> None:
     file = tmp_path / name
     pack = gzip.compress if name.endswith(".gz") else bytes
-    for length in (10, 3_000_000, 34_000_000, 80_000_000):
+    for length in (10, 3_000_000, 34_000_000):
         file.write_bytes(pack(START.replace(b"\n", end or b"\n") + b"x" * length + end))
         dataset = EntityRowsDataset(filepath=str(file), key_columns=["driver_id"])
         if length == 10:
