@@ -19,6 +19,7 @@ from support.object_stores import serving_files
 
 from driver_ranking.feature_store.asof import AsofError
 from driver_ranking.feature_store.asof_engine import RESERVED
+from driver_ranking.feature_store.asof_schemas import go_together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +146,11 @@ def test_lists_and_structs_go_together_as_their_values_do(asof_repo: AsofRepo) -
             asof_repo.trips(asked(1))
     over(asof_repo, files(pa.list_(pa.int32()), pa.large_list(whole)))
     assert asof_repo.trips(asked(1)) == [1]
+
+
+def test_a_type_with_a_meaning_goes_together_with_what_it_is_stored_as() -> None:
+    assert go_together(pa.uuid(), pa.binary(16))
+    assert not go_together(pa.uuid(), pa.int64())
 
 
 @pytest.mark.parametrize("source", [True, False])
@@ -308,6 +314,9 @@ def test_a_csv_without_a_header_of_its_own_or_with_quotes_is_read(asof_repo: Aso
     request.write_text(f'driver_id;event_timestamp;"a;b"\n1;{NOON.isoformat()};"x ""y"""\n', encoding="utf-8")
     assert asof_repo.features(str(request))[0]["a;b"] == 'x "y"'
     assert asof_repo.trips(str(request)) == [1]
+    request.write_text(f"1,{NOON.isoformat()}\n2,{NOON.isoformat()}\n", encoding="utf-8")
+    with pytest.raises(AsofError, match="has no column 'driver_id'"):
+        asof_repo.trips(str(request))
 
 
 KEPT: dict[str, tuple[pa.DataType, Any]] = {
