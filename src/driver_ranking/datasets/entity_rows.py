@@ -16,14 +16,14 @@ from kedro.io import AbstractDataset, DatasetError
 
 from driver_ranking.datasets.fetched import FetchedFile
 from driver_ranking.datasets.preview import TablePreview, table_preview
-from driver_ranking.datasets.request_files import FileSource, RequestSource, listed, quote_name, quote_text
+from driver_ranking.datasets.request_files import FileSource, RequestSource, listed
+from driver_ranking.feature_store.asof_sql import ISO_TIME, literal, quoted
 
 logger = logging.getLogger(__name__)
 
 _LISTED_FAULTS = 5
 _LONGEST_VALUE = 40  # characters of a faulty value that a message shows
 
-_TIME_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
 _NAIVE_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*"
 _INTEGER_PATTERN = r"\s*[+-]?\d+\s*"
 _INTEGER_TYPES = {f"{sign}{width}" for sign in ("", "U") for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")}
@@ -41,16 +41,16 @@ class EntityRows:
             file, or the copy of one at a URL.
         columns: The names of the columns, in the file's order.
         row_count: The number of rows.
-        digest: Of all values, if these are text; the same whatever order they are read in.
         file: The file, or a copy that is there as long as this is.
+        digest: Of all values, if these are text; the same whatever order they are read in.
     """
 
     filepath: str
     sql: str
     columns: tuple[str, ...]
     row_count: int
+    file: FetchedFile = field(repr=False, compare=False)
     digest: int | None = None
-    file: FetchedFile | None = field(default=None, repr=False, compare=False)
 
     @property
     def rows(self) -> str:
@@ -70,11 +70,11 @@ class Rule:
 
 
 def _time_rule(column: str, sql_type: str) -> Rule | None:
-    name, kind = quote_name(column), "a time such as 2026-06-15T08:00:00+02:00"
+    name, kind = quoted(column), "a time such as 2026-06-15T08:00:00+02:00"
     if sql_type == "VARCHAR":
         value = f"TRY_CAST(trim({name}) AS TIMESTAMPTZ)"
-        fault = f"({value} IS NULL OR NOT regexp_full_match({name}, {quote_text(_TIME_PATTERN)}))"
-        return Rule(column, kind, value, fault, f"regexp_full_match({name}, {quote_text(_NAIVE_PATTERN)})")
+        fault = f"({value} IS NULL OR NOT regexp_full_match({name}, {literal(ISO_TIME)}))"
+        return Rule(column, kind, value, fault, f"regexp_full_match({name}, {literal(_NAIVE_PATTERN)})")
     if sql_type == "TIMESTAMP WITH TIME ZONE":
         return Rule(column, kind, name, f"{name} IS NULL")
     if sql_type == "DATE" or sql_type.startswith("TIMESTAMP"):
@@ -83,10 +83,10 @@ def _time_rule(column: str, sql_type: str) -> Rule | None:
 
 
 def _key_rule(column: str, sql_type: str) -> Rule | None:
-    name, kind = quote_name(column), "an integer"
+    name, kind = quoted(column), "an integer"
     value = f"TRY_CAST({name} AS BIGINT)"
     if sql_type == "VARCHAR":
-        pattern = quote_text(_INTEGER_PATTERN)
+        pattern = literal(_INTEGER_PATTERN)
         return Rule(column, kind, value, f"({value} IS NULL OR NOT regexp_full_match({name}, {pattern}))")
     if sql_type == "BIGINT":
         return Rule(column, kind, name, f"{name} IS NULL")
@@ -94,7 +94,7 @@ def _key_rule(column: str, sql_type: str) -> Rule | None:
 
 
 def _number_rule(column: str, sql_type: str) -> Rule | None:
-    value = f"TRY_CAST({quote_name(column)} AS DOUBLE)"
+    value = f"TRY_CAST({quoted(column)} AS DOUBLE)"
     fault = f"({value} IS NULL OR NOT isfinite({value}))"
     return Rule(column, "a number", value, fault) if sql_type in {"VARCHAR", *_NUMBER_TYPES} else None
 
@@ -141,7 +141,7 @@ def _check_values(source: FileSource, rules: list[Rule]) -> tuple[int, int | Non
 
 def digest_of(columns: Iterable[str]) -> str:
     """Return an SQL expression that differs where any value differs, whatever the order of the rows."""
-    return f"CAST(sum(hash({', '.join(map(quote_name, columns))}) // {2**34}) AS BIGINT)"  # 2^33 rows don't overflow
+    return f"CAST(sum(hash({', '.join(map(quoted, columns))}) // {2**34}) AS BIGINT)"  # 2^33 rows don't overflow
 
 
 def counts_of(rules: list[Rule]) -> str:
@@ -162,7 +162,7 @@ def row_count_of(source: RequestSource, counts: list[int]) -> int:
 
 
 def _refuse_values(source: FileSource, rules: list[Rule], faulty: int) -> NoReturn:
-    names = ", ".join(quote_name(rule.column) for rule in rules)
+    names = ", ".join(quoted(rule.column) for rule in rules)
     flags = ", ".join(f"{rule.fault} AS f{index}" for index, rule in enumerate(rules))
     any_fault = " OR ".join(f"f{index}" for index in range(len(rules)))
     numbered = f"SELECT row_number() OVER () AS n, {names}, {flags} FROM {source.scan}"
@@ -190,8 +190,8 @@ def _shown(value: object) -> str:
 
 def select_typed(source: RequestSource, rules: list[Rule]) -> str:
     """Return the query of the rows as the rules read them."""
-    typed = {rule.column: f"{rule.value} AS {quote_name(rule.column)}" for rule in rules}
-    columns = ", ".join(typed.get(column, quote_name(column)) for column in source.types)
+    typed = {rule.column: f"{rule.value} AS {quoted(rule.column)}" for rule in rules}
+    columns = ", ".join(typed.get(column, quoted(column)) for column in source.types)
     return f"SELECT {columns} FROM {source.scan}"
 
 
@@ -238,7 +238,6 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
         self._key_columns = key_columns
         self._number_columns = number_columns or []
         self._options = {**(credentials or {}), **(fs_args or {})}
-        self._file: FetchedFile | None = None
         self.metadata = metadata
         self._checked: EntityRows | None = None
 
@@ -267,18 +266,14 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
         with connected() as connection:
             return table_preview(connection.execute(f"{sql} LIMIT {int(rows)}").to_arrow_table())
 
-    def _fetched(self) -> str:
-        """Return where the file is, or its copy here, which stays as long as this object and until it is released."""
-        self._file = self._file or FetchedFile(self._filepath, self._options)
-        return str(self._file.path)
-
     def _check(self) -> EntityRows:
+        file = FetchedFile(self._filepath, self._options)
         with connected() as connection:
-            source = FileSource(self._filepath, self._fetched(), connection)
+            source = FileSource(self._filepath, str(file.path), connection)
             rules = rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
             row_count, digest = _check_values(source, rules)
             sql, columns = select_typed(source, rules), tuple(source.types)
-            return EntityRows(self._filepath, sql, columns, row_count, digest, self._file)
+            return EntityRows(self._filepath, sql, columns, row_count, file, digest)
 
     def _exists(self) -> bool:
         file_system, path = fsspec.core.url_to_fs(self._filepath, **self._options)
@@ -286,7 +281,6 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
 
     def _release(self) -> None:
         self._checked = None
-        self._file = None
 
     def _describe(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,6 @@
 """The file of a request, opened: its scan in SQL and the raw types of its columns."""
 
 import csv
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -13,30 +12,15 @@ import fsspec
 
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.errors import RequestError
-from driver_ranking.feature_store.asof_engine import AsofError
+from driver_ranking.feature_store.asof_engine import AsofError, exact_pattern
 from driver_ranking.feature_store.asof_schemas import file_schemas, require_readable
+from driver_ranking.feature_store.asof_sql import literal
 
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
 _PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
 _MOST_COLUMNS = 10_000
 _LONGEST_HEADER = 1 << 20  # bytes
-_WILDCARD = re.compile(r"([*?\[])")
-
-
-def quote_name(name: str) -> str:
-    """Return a column name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """Return text as a quoted SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def exact_pattern(path: str) -> str:
-    """Return a pattern of DuckDB's that matches this path and no other."""
-    return _WILDCARD.sub(r"[\1]", path)
 
 
 class RequestSource:
@@ -90,7 +74,7 @@ class FileSource(RequestSource):
 
     @property
     def _sql_path(self) -> str:
-        return quote_text(exact_pattern(self._path))
+        return literal(exact_pattern(self._path))
 
     def _parquet_scan(self) -> str:
         try:
@@ -116,9 +100,9 @@ class FileSource(RequestSource):
         if len(names) > _MOST_COLUMNS:
             self.fail(f"it has {len(names)} columns; {_MOST_COLUMNS} are the most.")
         self._refuse_case(names)
-        columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in names)
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         return (
-            f"read_csv({self._sql_path}, delim={quote_text(self.separator)}, header=true, auto_detect=false, "
+            f"read_csv({self._sql_path}, delim={literal(self.separator)}, header=true, auto_detect=false, "
             f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
         )
 

@@ -13,7 +13,7 @@ from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
 from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
 from driver_ranking.datasets.preview import PreviewsHead
-from driver_ranking.datasets.request_files import FileSource, RequestSource, quote_name
+from driver_ranking.datasets.request_files import FileSource, RequestSource
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.asof_engine import AsofError
@@ -24,6 +24,7 @@ from driver_ranking.feature_store.asof_spark_rows import (
     require_plain,
     require_visible,
 )
+from driver_ranking.feature_store.asof_sql import quoted
 from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
 from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url, exactly
 
@@ -271,7 +272,7 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         if _is_file(self._filepath):
             super().check()
             assert self._checked is not None  # noqa: S101 - check() has set it or raised
-            return self._typed(_raw_file(self._filepath, self._fetched()), self._checked)
+            return self._typed(_raw_file(self._filepath, str(self._checked.file.path)), self._checked)
         with spark.explained(f"{self._filepath} can't be read"):
             return self._typed(read_parquet(spark.session(), self._filepath, _REQUEST), None)
 
@@ -290,7 +291,7 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
         if checked and checked.digest is not None:
             _require_same_reading(source, raw, checked)
         typed = raw
-        if any(rule.value != quote_name(rule.column) for rule in rules):
+        if any(rule.value != quoted(rule.column) for rule in rules):
             typed = raw.mapInArrow(selector(statement, _REQUEST, schema), from_arrow_schema(schema))
         return SparkEntityRows(self._filepath, typed, tuple(raw.columns), count)
 
@@ -299,7 +300,7 @@ class _Frame(RequestSource):
     """Rows on Spark, as what the rules are worked out for: a name in DuckDB with their types."""
 
     is_parquet = True
-    scan = quote_name(_REQUEST)
+    scan = quoted(_REQUEST)
 
     def __init__(self, filepath: str, connection: duckdb.DuckDBPyConnection) -> None:
         self.filepath = filepath
@@ -377,7 +378,7 @@ def _summed(source: _Frame, raw: DataFrame, expressions: str, count: int) -> lis
 
 def _faulty_values(source: _Frame, raw: DataFrame, rules: list[local.Rule]) -> list[str]:
     """Return some rows at fault, each with what is wrong in it."""
-    texts = ", ".join(f"CAST({quote_name(rule.column)} AS VARCHAR) AS {name}" for name, rule in _named(rules))
+    texts = ", ".join(f"CAST({quoted(rule.column)} AS VARCHAR) AS {name}" for name, rule in _named(rules))
     faults = ", ".join(f"{rule.fault} AS fault_{name}" for name, rule in _named(rules))
     any_fault = " OR ".join(rule.fault for rule in rules)
     statement = f"SELECT {texts}, {faults} FROM {source.scan} WHERE {any_fault} LIMIT {_SHOWN}"

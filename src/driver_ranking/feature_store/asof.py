@@ -101,8 +101,7 @@ __all__ = [
     "point_in_time_sql",
 ]
 
-_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
-_EXACT = {
+_NUMBERS = {
     "whole": re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"),
     "floating point": re.compile("FLOAT|DOUBLE"),
     "decimal": re.compile(r"DECIMAL\(.*\)"),
@@ -200,7 +199,7 @@ def _view_join(engine: Engine, request: _ViewRequest, relation: Relation) -> tup
 def _comparable(rows: Relation, source: Relation, key: JoinKey) -> JoinKey:
     """Return how a join key is compared, or refuse types that can't be."""
     ours, theirs = rows.columns[key.entity], source.columns[key.source]
-    kinds = {name for name, pattern in _EXACT.items() for kind in (ours, theirs) if pattern.fullmatch(kind)}
+    kinds = {name for name, pattern in _NUMBERS.items() for kind in (ours, theirs) if pattern.fullmatch(kind)}
     if _kind(ours) != _kind(theirs) or kinds == {"decimal", "floating point"}:
         message = (
             f"join key '{key.entity}' is {ours} in {rows.what}, but '{key.source}' is {theirs} in {source.what}; "
@@ -208,12 +207,12 @@ def _comparable(rows: Relation, source: Relation, key: JoinKey) -> JoinKey:
         )
         raise AsofError(message)
     if kinds == {"whole", "floating point"}:
-        return replace(key, whole="entity" if _EXACT["floating point"].fullmatch(ours) else "source")
+        return replace(key, whole="entity" if _NUMBERS["floating point"].fullmatch(ours) else "source")
     return key
 
 
 def _kind(duckdb_type: str) -> str:
-    if _NUMBER.fullmatch(duckdb_type):
+    if any(pattern.fullmatch(duckdb_type) for pattern in _NUMBERS.values()):
         return "number"
     return "time" if duckdb_type.startswith(("TIMESTAMP", "DATE")) else duckdb_type
 

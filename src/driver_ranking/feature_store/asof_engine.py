@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENTITIES = "the entity rows"
 URL_CHAIN = re.compile(r"\w+(://[^\s'\"]*)?::\w+://")
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+WILDCARD = re.compile(r"([*?\[])")
 URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 RESERVED = "asof 5b6e2f91d3: "  # begins the names of columns that the store adds, and of no other
 ROW_NUMBER = f"{RESERVED}number of the row"
@@ -34,6 +35,11 @@ class AsofError(ValueError):
 
 class UnsupportedError(AsofError, NotImplementedError):
     """Feast offers this, the store does not; the message says what to use instead."""
+
+
+def exact_pattern(path: str) -> str:
+    """Return a pattern of DuckDB's that matches exactly this path; a ? on the web begins a query."""
+    return path if path.startswith(("http://", "https://")) else WILDCARD.sub(r"[\1]", path)
 
 
 @contextmanager

@@ -23,27 +23,27 @@ from driver_ranking.feature_store.asof_engine import (
     ENTITIES,
     ROW_NUMBER,
     URL_SCHEME,
+    WILDCARD,
     AsofError,
     Engine,
     Relation,
+    exact_pattern,
     explained,
     listed,
 )
 from driver_ranking.feature_store.asof_schemas import file_schemas, one_table, require_own_names, require_readable
-from driver_ranking.feature_store.asof_sql import literal, quoted
+from driver_ranking.feature_store.asof_sql import ISO_TIME, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-_ISO_TIME = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
 _EVENT_TIME = "event_timestamp"
 MAX_ROWS_PER_FILE = 2**40
 SQL_START = re.compile(r"([\s(]|--[^\n]*\n|/\*.*?\*/)*(select|with|from)([\s(\"'*]|--|/\*)", re.IGNORECASE | re.DOTALL)
 _FILE_NUMBERS = {"file_index", "file_row_number"}  # DuckDB's columns, unless a file has such
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json": "Iceberg"}
 _METADATA = "metadata"
-_WILDCARD = re.compile(r"([*?\[])")
 _CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -78,9 +78,9 @@ def _found(engine: Engine, path: str, what: str) -> tuple[tuple[str, ...], list[
     if _is_folder(path):
         refuse_tables(_entries(path), path, what)
         base = _parts(path)
-        found = engine.glob(f"{_plain(path.rstrip('/'))}/**/*.parquet", what)
+        found = engine.glob(f"{exact_pattern(path.rstrip('/'))}/**/*.parquet", what)
     else:
-        base = _parts(_WILDCARD.split(path)[0].rpartition("/")[0])
+        base = _parts(WILDCARD.split(path)[0].rpartition("/")[0])
         found = engine.glob(path, what)
     return base, [file for file in found if not any(part.startswith(("_", ".")) for part in _parts(file)[len(base) :])]
 
@@ -133,18 +133,13 @@ def _parts(path: str) -> tuple[str, ...]:
     return PurePosixPath(URL_SCHEME.sub("", path).strip("/")).parts
 
 
-def _plain(path: str) -> str:
-    """Return a glob pattern that matches exactly this path; on the web, where a query begins with ?, there are none."""
-    return path if path.startswith(("http://", "https://")) else _WILDCARD.sub(r"[\1]", path)
-
-
 def _parquet_files(
     engine: Engine, files: Sequence[str], what: str, option: str, without: Iterable[str] = ()
 ) -> Relation:
     schemas = file_schemas(files, what)
     for one in schemas:
         require_readable(one.schema, f"{what} cannot be read: '{one.path}'")
-    listed_files = ", ".join(literal(_plain(file)) for file in one_table(schemas, what))
+    listed_files = ", ".join(literal(exact_pattern(file)) for file in one_table(schemas, what))
     left_out = ", ".join(map(quoted, sorted(without)))
     rows = f"* EXCLUDE ({left_out})" if left_out else "*"
     names = {name.casefold() for one in schemas for name in one.schema.names}
@@ -181,7 +176,7 @@ def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> R
 
 def _require_times(engine: Engine, relation: Relation, name: str) -> None:
     column = quoted(name)
-    iso = f"regexp_full_match({column}, {literal(_ISO_TIME)})"
+    iso = f"regexp_full_match({column}, {literal(ISO_TIME)})"
     bad = engine.execute(
         f"SELECT {column} FROM {relation.sql} "
         f"WHERE {column} IS NOT NULL AND (TRY_CAST({column} AS TIMESTAMPTZ) IS NULL OR NOT {iso}) LIMIT 1",
@@ -276,7 +271,7 @@ def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
 
 def _csv_scan(engine: Engine, path: str) -> str:
     """Return the call that reads a CSV file, if its names are told apart, and what are times to DuckDB are ISO 8601."""
-    name, what = literal(_plain(path) if _is_file(path) else path), f"{ENTITIES}: '{path}'"
+    name, what = literal(exact_pattern(path) if _is_file(path) else path), f"{ENTITIES}: '{path}'"
     sniffed = engine.execute(f"SELECT Delimiter, Quote, Escape, SkipRows, HasHeader FROM sniff_csv({name})").fetchone()
     *marks, skip, header = sniffed or ("", "", "", 0, False)
     if header:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _ENDLESS = 2**62  # microseconds: older than any time, and far enough from the end of BIGINT to subtract
 
+ISO_TIME = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\s*"
+"""The regular expression of times that are read from text: what else DuckDB takes for one, it guesses."""
+
 
 @dataclass(frozen=True)
 class EntityRows:
