@@ -27,7 +27,7 @@ from measure import ROOT, Usage, machine, markdown_table, measure, ratios, sprea
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ASOF = "driver_ranking.feature_store.asof.AsofOfflineStore"
+ASOF = "feast_columnar.offline.store.AsofOfflineStore"
 LIMIT = "500MB"
 MILLION, TEN_MILLION = 10**6, 10**7
 HOURS = 1000  # of hourly rows per driver: six weeks

@@ -31,8 +31,8 @@ from measure import ROOT, Usage, machine, markdown_table, measure, ratios, sprea
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OFFLINE = {"duckdb": "duckdb", "asof": "driver_ranking.feature_store.asof.AsofOfflineStore"}
-STREAMING = "driver_ranking.feature_store.materialization.StreamingComputeEngine"
+OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
+STREAMING = "feast_columnar.materialization.engine.StreamingComputeEngine"
 CASES = ("duckdb+stock", "duckdb+streaming", "asof+streaming")
 STORES = ("sqlite", "redis")
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from driver_ranking.feature_store.asof import AsofRetrievalJob
+    from feast_columnar.offline.store import AsofRetrievalJob
 
-ASOF = "driver_ranking.feature_store.asof.AsofOfflineStore"
+ASOF = "feast_columnar.offline.store.AsofOfflineStore"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _SECONDS = itertools.count(1_700_000_000)
 STATS = pa.schema(

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.object_stores import serving_files
 
-from driver_ranking.feature_store.asof import AsofError
-from driver_ranking.feature_store.asof_engine import RESERVED
-from driver_ranking.feature_store.asof_schemas import go_together
+from feast_columnar.offline.engine import RESERVED
+from feast_columnar.offline.schemas import go_together
+from feast_columnar.offline.store import AsofError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from feast import BigQuerySource, Field, FileSource, PushSource
 from feast.data_format import DeltaFormat
 from feast.types import Int32, Int64, String
 
-from driver_ranking.feature_store.asof import AsofError, AsofOfflineStore
+from feast_columnar.offline.store import AsofError, AsofOfflineStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

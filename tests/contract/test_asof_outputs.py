@@ -26,7 +26,7 @@ from feast.infra.offline_stores.snowflake_source import SnowflakeLoggingDestinat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Int64, String
 
-from driver_ranking.feature_store.asof import AsofError, AsofOfflineStore
+from feast_columnar.offline.store import AsofError, AsofOfflineStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from contract.conftest import AsofRepo
 
-    from driver_ranking.feature_store.asof import AsofRetrievalJob
+    from feast_columnar.offline.store import AsofRetrievalJob
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is an experimental feature")
 
@@ -502,7 +502,7 @@ def test_what_exceeds_the_memory_limit_goes_to_disk(repo: AsofRepo, leftovers: P
 
 def test_the_module_imports_neither_ibis_nor_dask() -> None:
     code = (
-        "import sys; import driver_ranking.feature_store.asof; "
+        "import sys; import feast_columnar.offline.store; "
         "sys.exit(str([name for name in ('ibis', 'dask', 'kedro', 'mlflow') if name in sys.modules]).strip('[]') or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

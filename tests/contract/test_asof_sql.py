@@ -10,9 +10,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from driver_ranking.feature_store.asof import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
-from driver_ranking.feature_store.asof_engine import open_engine
-from driver_ranking.feature_store.asof_spark_workers import joining
+from feast_columnar.offline.engine import open_engine
+from feast_columnar.offline.store import EntityRows, Feature, JoinKey, ViewJoin, point_in_time_sql
+from feast_columnar.spark.workers import joining
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ENTITIES = EntityRows("entities", ("driver_id", "event_timestamp", "request"), "event_timestamp", ("request",))

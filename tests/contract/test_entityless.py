@@ -8,13 +8,13 @@ import pytest
 from feast import FeatureStore, RepoConfig
 
 from driver_ranking.errors import FeatureStoreError
-from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import ServiceFeatures
+from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
     from contract.conftest import AsofRepo
 
-ENGINES = ["local", "driver_ranking.feature_store.materialization.StreamingComputeEngine"]
+ENGINES = ["local", "feast_columnar.materialization.engine.StreamingComputeEngine"]
 
 
 def opened(repo: AsofRepo, engine: str, **offline: Any) -> FeatureStore:
@@ -66,7 +66,7 @@ def test_the_service_refuses_a_model_of_such_a_view_by_name(asof_repo: AsofRepo)
 
 
 def test_logs_come_without_a_stand_in_for_a_key(asof_repo: AsofRepo) -> None:
-    from driver_ranking.feature_store.asof import AsofOfflineStore
+    from feast_columnar.offline.store import AsofOfflineStore
 
     path = asof_repo.write("log.parquet", [(1, asof_repo.noon(), None, 8)])
     table = asof_repo.write("log.parquet", _renamed(path))

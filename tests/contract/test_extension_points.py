@@ -9,9 +9,9 @@ import pytest
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 
-from driver_ranking.feature_store.asof import AsofError, AsofOfflineStore, AsofRetrievalJob
-from driver_ranking.feature_store.asof_spark import SparkAsofOfflineStore, SparkAsofRetrievalJob
-from driver_ranking.feature_store.materialization import StreamingComputeEngine
+from feast_columnar.materialization.engine import StreamingComputeEngine
+from feast_columnar.offline.store import AsofError, AsofOfflineStore, AsofRetrievalJob
+from feast_columnar.spark.store import SparkAsofOfflineStore, SparkAsofRetrievalJob
 
 if TYPE_CHECKING:
     from contract.conftest import AsofRepo

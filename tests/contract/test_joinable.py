@@ -14,8 +14,8 @@ from feast.types import Float64, Int32
 
 from driver_ranking.errors import FeatureStoreError, RequestError
 from driver_ranking.feature_store import reapplying
-from driver_ranking.feature_store.asof import AsofError
 from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
+from feast_columnar.offline.store import AsofError
 
 if TYPE_CHECKING:
     from contract.conftest import AsofRepo

@@ -57,8 +57,10 @@ from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from driver_ranking.feature_store import bulk_write, materialization
-from driver_ranking.feature_store.bulk_write import (
+from feast_columnar.materialization import engine as materialization
+from feast_columnar.materialization.engine import Sink, StreamingComputeEngine, plain_source, record_batches
+from feast_columnar.online import encoding as bulk_write
+from feast_columnar.online.encoding import (
     Layout,
     RedisWriter,
     SqliteWriter,
@@ -68,15 +70,14 @@ from driver_ranking.feature_store.bulk_write import (
     encode_keys,
     exchange,
 )
-from driver_ranking.feature_store.materialization import Sink, StreamingComputeEngine, plain_source, record_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-ENGINE = "driver_ranking.feature_store.materialization.StreamingComputeEngine"
+ENGINE = "feast_columnar.materialization.engine.StreamingComputeEngine"
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)
 STORES = ["sqlite", "redis"]
-OFFLINE = {"duckdb": "duckdb", "asof": "driver_ranking.feature_store.asof.AsofOfflineStore"}
+OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
 Rows = dict[bytes, Any]
 
 

@@ -18,8 +18,8 @@ from feast.transformation.pandas_transformation import PandasTransformation
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Float32, Float64, Int64
 
-from driver_ranking.feature_store.asof import AsofError
-from driver_ranking.feature_store.asof_on_demand import settled_refs
+from feast_columnar.offline.on_demand import settled_refs
+from feast_columnar.offline.store import AsofError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def test_a_singleton_gets_one_row_at_a_time(repo: AsofRepo) -> None:
 
 
 def test_computed_rows_know_what_the_job_knows(repo: AsofRepo) -> None:
-    from driver_ranking.feature_store.asof_on_demand import ComputedJob, OnDemand
+    from feast_columnar.offline.on_demand import ComputedJob, OnDemand
 
     job = repo.job(asked(repo, 1), ("one:one",))
     computed = ComputedJob(job, OnDemand(full_feature_names=True))
@@ -169,7 +169,7 @@ def test_what_a_view_does_not_declare_is_refused(asof_repo: AsofRepo, given: Any
     store = asof_repo.open()
     applied = store.get_on_demand_feature_view("odd")
     applied.feature_transformation.udf = odd
-    from driver_ranking.feature_store.asof_on_demand import OnDemand
+    from feast_columnar.offline.on_demand import OnDemand
 
     rows = pa.table({"amount": [7]})
     with pytest.raises(AsofError, match=message):
@@ -177,7 +177,7 @@ def test_what_a_view_does_not_declare_is_refused(asof_repo: AsofRepo, given: Any
 
 
 def test_a_type_without_columns_is_refused_by_name() -> None:
-    from driver_ranking.feature_store.asof_on_demand import _declared
+    from feast_columnar.offline.on_demand import _declared
 
     with pytest.raises(AsofError, match="'stats' declares nothing known, which has no column type"):
         _declared("nothing known", "stats")

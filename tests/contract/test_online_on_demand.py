@@ -15,7 +15,7 @@ from feast.types import Float32, Float64, Int64, String
 from support.online_repos import HOUR_US, NOON, NOON_US, ON_DEMAND, UNREAD, OnlineRepo, Row, listed, read
 
 from driver_ranking.errors import FeatureStoreError, OnDemandFeatureError
-from driver_ranking.feature_store.online_on_demand import _numbers
+from feast_columnar.online.on_demand import _numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

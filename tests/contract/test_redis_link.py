@@ -9,8 +9,8 @@ import pytest
 import redis
 from support.servers import free_port
 
-from driver_ranking.feature_store.redis_link import RedisLink
-from driver_ranking.feature_store.redis_wire import LinkLostError
+from feast_columnar.online.redis_link import RedisLink
+from feast_columnar.online.redis_wire import LinkLostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from feast.types import Float32
 from support.online_repos import NOON, NOON_US, OnlineRepo, listed
 from support.servers import free_port, running_redis
 
-from driver_ranking.feature_store.redis_link import RedisLink
-from driver_ranking.feature_store.redis_socket import _wake, receive, send_all
+from feast_columnar.online.redis_link import RedisLink
+from feast_columnar.online.redis_socket import _wake, receive, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,9 +23,9 @@ from feast.types import Array, Float32, Float64, String
 from support.online_repos import NOON, ON_DEMAND, OURS, OnlineRepo, key_named, listed, on_demand_of, read
 
 from driver_ranking.errors import StoreUnavailableError
-from driver_ranking.feature_store import sqlite_file
-from driver_ranking.feature_store.sqlite_file import ReadConnection, let_use_log, open_to_write
-from driver_ranking.feature_store.sqlite_store import SharedSqliteOnlineStore
+from feast_columnar.online import sqlite_file
+from feast_columnar.online.sqlite_file import ReadConnection, let_use_log, open_to_write
+from feast_columnar.online.sqlite_store import SharedSqliteOnlineStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

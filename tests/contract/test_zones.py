@@ -19,15 +19,15 @@ from feast.types import Float64
 from support.online_repos import OURS, OnlineRepo, read
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
-from driver_ranking.feature_store.sqlite_store import SharedSqliteOnlineStore
-from driver_ranking.feature_store.sqlite_times import moment_of, require_utc_for, stored_time, time_of
 from driver_ranking.pipelines.materialize.nodes import materialize
+from feast_columnar.online.sqlite_store import SharedSqliteOnlineStore
+from feast_columnar.online.sqlite_times import moment_of, require_utc_for, stored_time, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENGINE = "driver_ranking.feature_store.materialization.StreamingComputeEngine"
+ENGINE = "feast_columnar.materialization.engine.StreamingComputeEngine"
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"]
 TIMES = [
     datetime(2026, 3, 8, 2, 30, tzinfo=UTC),  # read as New York's time, it does not exist
@@ -81,7 +81,7 @@ def write(repo: OnlineRepo, writer: str) -> None:
         provider="local",
         registry=str(repo.folder / "registry.db"),
         online_store=repo.online_store,
-        offline_store={"type": "driver_ranking.feature_store.asof.AsofOfflineStore"},
+        offline_store={"type": "feast_columnar.offline.store.AsofOfflineStore"},
         batch_engine={"type": ENGINE} if writer == "our engine" else "local",
         entity_key_serialization_version=3,
         repo_path=repo.folder,

@@ -13,9 +13,9 @@ from support.projects import copy_project, digests, run_pipeline
 from support.registries import registry_forgotten
 
 from driver_ranking.errors import FeatureStoreError, RequestError
-from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service
 from driver_ranking.model import ModelRegistry, RegistryLocation
+from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path

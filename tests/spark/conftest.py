@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-SPARK_ASOF = "driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore"
+SPARK_ASOF = "feast_columnar.spark.store.SparkAsofOfflineStore"
 CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",

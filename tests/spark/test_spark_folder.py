@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driver_ranking.feature_store import spark_folder
-from driver_ranking.feature_store.spark_folder import ParquetFolder, setting
+from feast_columnar.spark import folder as spark_folder
+from feast_columnar.spark.folder import ParquetFolder, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,11 @@ from contract.conftest import AsofRepo
 from feast import Field
 from feast.types import UnixTimestamp
 
-from driver_ranking.feature_store import asof_spark, asof_spark_groups, asof_spark_workers
-from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.spark_folder import setting
+from feast_columnar.offline.engine import AsofError
+from feast_columnar.spark import groups as asof_spark_groups
+from feast_columnar.spark import store as asof_spark
+from feast_columnar.spark import workers as asof_spark_workers
+from feast_columnar.spark.folder import setting
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,7 +9,7 @@ from contract import test_entityless, test_on_demand
 from contract.test_on_demand import asked, repo
 from spark.taken import taken
 
-from driver_ranking.feature_store.asof import AsofError
+from feast_columnar.offline.store import AsofError
 
 if TYPE_CHECKING:
     from contract.conftest import AsofRepo

@@ -16,7 +16,7 @@ from pyspark import cloudpickle
 
 from driver_ranking.datasets.spark import MappedRows, SparkRows
 from driver_ranking.errors import ModelError, SparkError
-from driver_ranking.feature_store.spark_folder import ParquetFolder
+from feast_columnar.spark.folder import ParquetFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

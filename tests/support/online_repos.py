@@ -19,8 +19,8 @@ from feast.data_format import ParquetFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import FeastType, Float64
 
-from driver_ranking.feature_store.online import OnlineReader, open_reader
 from driver_ranking.feature_store.repo import features_for
+from feast_columnar.online.reader import OnlineReader, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from driver_ranking.feature_store.online_features import OnlineFeatures
+    from feast_columnar.online.features import OnlineFeatures
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NOON_US = int(NOON.timestamp()) * 1_000_000
@@ -102,7 +102,7 @@ def on_demand_of(view: FeatureView) -> Any:
     return doubled
 
 
-OURS = "driver_ranking.feature_store.sqlite_store.SharedSqliteOnlineStore"
+OURS = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
 OTHER = "support.online_store.OtherSqliteOnlineStore"
 
 

@@ -20,13 +20,13 @@ from driver_ranking.errors import (
     StoreUnavailableError,
     UnloadedError,
 )
-from driver_ranking.feature_store.online_features import OnlineFeatures
 from driver_ranking.model import RegisteredModel
 from driver_ranking.serving.champion import Champion
 from driver_ranking.serving.loading import ChampionKeeper
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.threads import DaemonThread
+from feast_columnar.online.features import OnlineFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,7 +17,7 @@ from kedro.io import AbstractDataset, DatasetError
 from driver_ranking.datasets.fetched import FetchedFile
 from driver_ranking.datasets.preview import TablePreview, table_preview
 from driver_ranking.datasets.request_files import FileSource, RequestSource, listed
-from driver_ranking.feature_store.asof_sql import ISO_TIME, literal, quoted
+from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import fsspec
 
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.errors import RequestError
-from driver_ranking.feature_store.asof_engine import AsofError, exact_pattern
-from driver_ranking.feature_store.asof_schemas import file_schemas, require_readable
-from driver_ranking.feature_store.asof_sql import literal
+from feast_columnar.offline.engine import AsofError, exact_pattern
+from feast_columnar.offline.rules import literal
+from feast_columnar.offline.schemas import file_schemas, require_readable
 
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}

@@ -16,17 +16,17 @@ from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.request_files import FileSource, RequestSource
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
-from driver_ranking.feature_store.asof_engine import AsofError
-from driver_ranking.feature_store.asof_spark_rows import (
+from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
+from feast_columnar.offline.engine import AsofError
+from feast_columnar.offline.rules import quoted
+from feast_columnar.spark.folder import ParquetFolder, as_url, exactly
+from feast_columnar.spark.rows import (
     arrow_schema,
     column,
     read_parquet,
     require_plain,
     require_visible,
 )
-from driver_ranking.feature_store.asof_sql import quoted
-from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
-from driver_ranking.feature_store.spark_folder import ParquetFolder, as_url, exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -148,7 +148,7 @@ def write_extracted(extracted: ExtractedFeatures, folder: ParquetFolder) -> None
     if not hasattr(job, "to_spark_df"):
         message = (
             "The rows of this dataset are on Spark, the offline store is not. Name a feature_store.yaml whose "
-            "offline_store is driver_ranking.feature_store.asof_spark.SparkAsofOfflineStore."
+            "offline_store is feast_columnar.spark.store.SparkAsofOfflineStore."
         )
         raise FeatureStoreError(message)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.feature_store.online import OnlineReader, open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, find_service
 from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
 from driver_ranking.model_features import features_of
@@ -16,6 +15,7 @@ from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.request_features import require_no_request_features
 from driver_ranking.serving.threads import DaemonThread
+from feast_columnar.online.reader import OnlineReader, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureStoreError, RequestError
-from driver_ranking.feature_store.sqlite_times import require_utc_for
+from feast_columnar.online.sqlite_times import require_utc_for
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -62,7 +62,7 @@ def materialize(
 
 
 def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime, now: datetime) -> None:
-    from driver_ranking.feature_store.materialized import materialize_on, materialize_range
+    from feast_columnar.materialization.remembered import materialize_on, materialize_range
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; the log says the same

@@ -1,0 +1,1 @@
+"""From an offline store to an online store, in record batches."""

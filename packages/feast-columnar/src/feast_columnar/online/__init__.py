@@ -1,0 +1,1 @@
+"""Online stores, written and read by the column."""

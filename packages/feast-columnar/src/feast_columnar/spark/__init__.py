@@ -1,0 +1,1 @@
+"""The offline store on Spark: the same rules, part by part."""
