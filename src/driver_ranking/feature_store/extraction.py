@@ -134,7 +134,7 @@ def refuse_columns(columns: tuple[str, ...], reserved: tuple[str, ...], meaning:
 def _numbered_frame(entity_rows_sql: str) -> Any:  # noqa: ANN401 - a pandas DataFrame; pandas is not imported for a type
     """Load the entity rows for an offline store that takes nothing else, numbered to restore their order."""
     from feast_columnar.offline.engine import open_engine
-    from feast_columnar.offline.rows import entity_relation
+    from feast_columnar.offline.entities import entity_relation
 
     with open_engine({}) as engine:
         rows = entity_relation(engine, entity_rows_sql, in_order=False)

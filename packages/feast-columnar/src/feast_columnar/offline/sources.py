@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feast.data_format import ParquetFormat
-from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.offline_stores.file_source import FileSource, SavedDatasetFileStorage
 
 from feast_columnar.offline.engine import URL_CHAIN, URL_SCHEME, AsofError, Engine, Relation
-from feast_columnar.offline.rows import parquet_relation
+from feast_columnar.offline.parquet import parquet_relation
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource
+    from feast.saved_dataset import SavedDatasetStorage
 
 _STEPS = {
     "feature_transformation": "a transformation",
@@ -45,6 +46,19 @@ def checked_source(source: DataSource | None, owner: str) -> FileSource:
 def located(path: str, repo_path: Path | None) -> str:
     """Return a path or URL; a relative path starts at the feature repo."""
     return path if URL_SCHEME.match(path) or URL_CHAIN.match(path) else str(Path(repo_path or "") / path)
+
+
+def saved_dataset_path(storage: SavedDatasetStorage, repo_path: Path | None) -> str:
+    """Return where a saved dataset is; a relative path starts at the feature repo.
+
+    Raises:
+        AsofError: The storage is not one of Parquet files.
+    """
+    if not isinstance(storage, SavedDatasetFileStorage):
+        message = f"cannot persist to a {type(storage).__name__}, only to a SavedDatasetFileStorage"
+        raise AsofError(message)
+    source = checked_source(storage.to_data_source(), f"the saved dataset at '{storage.file_options.uri}'")
+    return located(source.path, repo_path)
 
 
 def source_relation(engine: Engine, source: FileSource, repo_path: Path | None) -> Relation:

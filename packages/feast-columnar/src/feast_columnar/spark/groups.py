@@ -1,6 +1,6 @@
-"""Which entity rows and feature rows meet in one Python worker.
+"""Which entity rows and feature rows meet in one Python worker: how each row is sent to its group.
 
-Rows are hashed by their join keys to many buckets, and the rows of each bucket are counted, for all views in one job.
+Rows are hashed by their join keys to many buckets, and the rows of each bucket are counted (``planning``).
 Buckets of usual size are dealt out to groups of about as many rows as a worker should join at once. A bucket that is
 too large alone, as one key has very many rows in it, is split:
 
@@ -17,92 +17,29 @@ rows arrive: a task that is run again, because a worker was lost, puts each row 
 
 from __future__ import annotations
 
-import math
 import operator
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feast_columnar.offline.engine import RESERVED
 from feast_columnar.spark.rows import column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
-    from feast_columnar.offline.rules import ViewJoin
+    from feast_columnar.spark.sides import JoinSides
 
 _GROUP = f"{RESERVED}group"
 _PART = f"{RESERVED}part"
 _LATEST = f"{RESERVED}latest time in the part"
 _UNTIL = f"{RESERVED}last part that needs it"
-_FEW_ROWS = 250_000  # not worth a task of their own
-_FULL = 1.5  # times the rows that a group should have: a bucket above it is split
-_NO_BUCKET = -1  # of entity rows that match nothing
-_FEWEST_BUCKETS, _MOST_BUCKETS = 1024, 2**16
-_BYTES_PER_BUCKET, _ROWS_PER_GROUP = 2**18, 1_000_000  # a million rows are 5 to 50 MB: groups of 20 buckets at least
-_QUANTILES = 4  # for each part, as buckets may have fewer parts than the one with most
 
 
 @dataclass(frozen=True)
-class JoinSides:
-    """The two sides of a view's join.
-
-    Attributes:
-        join: The join.
-        rows: The entity rows.
-        event_time: Their event time.
-        source: The feature rows that may match: none has a null in a key or the event time.
-        by_time: Whether the latest feature rows before a time are all that matters after it.
-    """
-
-    join: ViewJoin
-    rows: DataFrame
-    event_time: str
-    source: DataFrame
-    by_time: bool
-
-    def matchable(self) -> Column:
-        """Return whether an entity row can match anything."""
-        condition = column(self.event_time).isNotNull()
-        for key in self.join.keys:
-            condition &= column(key.entity).isNotNull()
-        return condition
-
-    def bucket(self, side: str, buckets: int) -> Column:
-        """Return the number of a row's bucket, the same on both sides where DuckDB compares keys as equal."""
-        from pyspark.sql import functions as sf
-
-        entity, source = _kinds(self.rows), _kinds(self.source)
-        keys = []
-        for key in self.join.keys:
-            kinds = {entity[key.entity.casefold()], source[key.source.casefold()]}
-            if "float" not in kinds or kinds <= {"float", "double"}:  # DuckDB compares others as floats: left out
-                keys.append(_hashable(column(getattr(key, side)), entity[key.entity.casefold()]))
-        return sf.pmod(sf.xxhash64(*keys, sf.lit(0)), sf.lit(buckets)).cast("int")
-
-    def has_comparable_times(self) -> bool:
-        """Tell whether Spark compares the event times of both sides as DuckDB does."""
-        kinds = {_kinds(self.rows)[self.event_time.casefold()], _kinds(self.source)[self.join.event_time.casefold()]}
-        return kinds <= {"timestamp", "timestamp_ntz"}
-
-
-def _kinds(frame: DataFrame) -> dict[str, str]:
-    return {name.casefold(): kind for name, kind in frame.dtypes}
-
-
-def _hashable(key: Column, kind: str) -> Column:
-    if kind in {"tinyint", "smallint", "int", "bigint", "float", "double"} or kind.startswith("decimal"):
-        return key.cast("double") + 0.0  # -0.0 becomes 0.0
-    if kind.startswith(("timestamp", "date")):
-        return key.cast("timestamp")
-    return key
-
-
-@dataclass(frozen=True)
-class _Split:
+class Split:
     """A bucket that is split.
 
     Attributes:
@@ -156,7 +93,7 @@ class Groups:
     sides: JoinSides
     buckets: int
     usual: int
-    splits: Mapping[int, _Split] = field(default_factory=dict)
+    splits: Mapping[int, Split] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -176,7 +113,7 @@ class Groups:
         anywhere = sf.pmod(salt, sf.lit(self.usual)).cast("int")
         if not self.sides.join.keys:
             return self._sent(rows, anywhere)
-        time, bucket = _microseconds(self.sides.event_time), self._bucket("entity")
+        time, bucket = microseconds(self.sides.event_time), self._bucket("entity")
         usual = sf.pmod(bucket, sf.lit(self.usual))
         group = self._of_bucket(bucket, usual, lambda split: split.group(time, salt))
         return self._sent(rows, sf.when(self.sides.matchable(), group).otherwise(anywhere))
@@ -203,7 +140,7 @@ class Groups:
         from pyspark.sql import Window
         from pyspark.sql import functions as sf
 
-        time, bucket = _microseconds(self.sides.join.event_time), self._bucket("source")
+        time, bucket = microseconds(self.sides.join.event_time), self._bucket("source")
         by_time = {number: split for number, split in self.splits.items() if split.cuts}
         part = _chosen(bucket, sorted(by_time), lambda number: _part_at(time, by_time[number].cuts, sf.lit), sf.lit(0))
         placed = source.withColumn(_PART, part)
@@ -225,154 +162,13 @@ class Groups:
     def _bucket(self, side: str) -> Column:
         return self.sides.bucket(side, self.buckets)
 
-    def _of_bucket(self, bucket: Column, usual: Column, split: Callable[[_Split], Column]) -> Column:
+    def _of_bucket(self, bucket: Column, usual: Column, split: Callable[[Split], Column]) -> Column:
         """Return what holds for a bucket of usual size, or for one that is split."""
         return _chosen(bucket, sorted(self.splits), lambda number: split(self.splits[number]), usual).cast("int")
 
     def _sent(self, rows: DataFrame, group: Column, names: Sequence[str] | None = None) -> DataFrame:
         sent = rows.select(*map(column, names or rows.columns), group.alias(_GROUP))
         return sent.repartitionById(self.count, column(_GROUP))
-
-
-def planned(joins: Sequence[JoinSides], rows_per_group: int, most_rows: int | None) -> list[Groups]:
-    """Count rows by bucket, in one job, and make the groups of each view's join.
-
-    Args:
-        joins: What is joined, one view after the other.
-        rows_per_group: About how many rows, of both sides together, a group should have.
-        most_rows: A bound of the rows of any of the joins, where one is known: few rows are not counted, as no bucket
-            can have too many of them.
-    """
-    if not joins:
-        return []
-    cores = joins[0].rows.sparkSession.sparkContext.defaultParallelism
-    if most_rows is not None and most_rows <= 2 * rows_per_group:
-        usual = max(math.ceil(most_rows / rows_per_group), min(cores, math.ceil(most_rows / _FEW_ROWS)), 1)
-        return [Groups(sides, _FEWEST_BUCKETS, usual) for sides in joins]
-    buckets = _bucket_count(joins, rows_per_group)
-    counts = _counted(joins, buckets)
-    plans = [_Plan.of(sides, buckets, counts[number], rows_per_group, cores) for number, sides in enumerate(joins)]
-    cuts = _cuts(plans)
-    return [plan.groups(cuts[number]) for number, plan in enumerate(plans)]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The groups of one view's join, before it is known where to cut by time.
-
-    Attributes:
-        sides: What is joined.
-        buckets: How many buckets keys are hashed to.
-        usual: How many groups the buckets of usual size are dealt out to.
-        by_row: Into how many parts buckets are split by the values of the entity rows.
-        by_time: Into how many parts buckets are split by time.
-    """
-
-    sides: JoinSides
-    buckets: int
-    usual: int
-    by_row: Mapping[int, int]
-    by_time: Mapping[int, int]
-
-    @classmethod
-    def of(cls, sides: JoinSides, buckets: int, counts: _Counts, rows_per_group: int, cores: int) -> _Plan:
-        """Choose the number of groups by the number of rows, and the buckets to split."""
-        rest = sum(counts.entity.values()) + sum(counts.source.values())
-        groups = max(1, math.ceil(rest / rows_per_group), min(cores, math.ceil(rest / _FEW_ROWS)))
-        share = max(rest / groups, _FEW_ROWS)
-        by_row, by_time = {}, {}
-        for bucket in (counts.entity | counts.source).keys() - {_NO_BUCKET} if sides.join.keys else ():
-            entity, source = counts.entity.get(bucket, 0), counts.source.get(bucket, 0)
-            if entity + source <= _FULL * share:
-                continue
-            if source > share and sides.by_time and sides.has_comparable_times():
-                by_time[bucket] = math.ceil((entity + source) / share)
-            elif entity > share:
-                by_row[bucket] = math.ceil(entity / share)
-            if bucket in by_row.keys() | by_time.keys():
-                rest -= entity + source
-        return cls(sides, buckets, max(1, math.ceil(rest / share)), by_row, by_time)
-
-    def groups(self, cuts: Mapping[int, Sequence[int]]) -> Groups:
-        """Give the parts of buckets that are split their groups; cuts at the same time are one part of many groups."""
-        splits, first = {}, self.usual
-        for bucket in sorted([*self.by_row, *self.by_time]):
-            times = Counter(cuts.get(bucket, ()))
-            spread = (self.by_row.get(bucket, 1), *(times[time] for time in sorted(times)))
-            splits[bucket] = _Split(first, tuple(sorted(times)), spread)
-            first += splits[bucket].count
-        return Groups(self.sides, self.buckets, self.usual, splits)
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """How many entity rows and feature rows of one join are in which bucket."""
-
-    entity: dict[int, int] = field(default_factory=dict)
-    source: dict[int, int] = field(default_factory=dict)
-
-
-def _bucket_count(joins: Sequence[JoinSides], rows_per_group: int) -> int:
-    """Return a number of buckets that is many times that of the groups; Spark's estimates of sizes are enough."""
-    size = max(_estimated_bytes(sides.rows) + _estimated_bytes(sides.source) for sides in joins)
-    wanted = size / _BYTES_PER_BUCKET * _ROWS_PER_GROUP / rows_per_group
-    return 1 << math.ceil(math.log2(min(max(wanted, _FEWEST_BUCKETS), _MOST_BUCKETS)))
-
-
-def _estimated_bytes(frame: DataFrame) -> int:
-    plan: Any = frame._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - PySpark does not hand estimates over
-    return int(str(plan.stats().sizeInBytes()))
-
-
-def _counted(joins: Sequence[JoinSides], buckets: int) -> list[_Counts]:
-    from pyspark.sql import functions as sf
-
-    numbered = []
-    for number, sides in enumerate(joins):
-        entity, source = (
-            sides.bucket(side, buckets) if sides.join.keys else sf.lit(0) for side in ("entity", "source")
-        )
-        entity = sf.when(sides.matchable(), entity).otherwise(_NO_BUCKET)
-        for side, rows, bucket in (("entity", sides.rows, entity), ("source", sides.source, source)):
-            named = (sf.lit(number).alias("join"), sf.lit(side).alias("side"), bucket.alias("bucket"))
-            numbered.append(rows.select(*named))
-    counts = [_Counts() for _ in joins]
-    every = reduce(lambda one, other: one.unionAll(other), numbered)
-    for number, side, bucket, count in every.groupBy("join", "side", "bucket").count().collect():
-        getattr(counts[number], side)[bucket] = count
-    return counts
-
-
-def _cuts(plans: Sequence[_Plan]) -> list[dict[int, list[int]]]:
-    """Return where buckets are cut by time: at quantiles of the times of both sides."""
-    from pyspark.sql import functions as sf
-
-    cuts: list[dict[int, list[int]]] = [{} for _ in plans]
-    split = [(number, plan) for number, plan in enumerate(plans) if plan.by_time]
-    if not split:
-        return cuts
-    times = [rows for number, plan in split for rows in _times(number, plan)]
-    most = _QUANTILES * max(parts for _, plan in split for parts in plan.by_time.values())
-    shares = [number / most for number in range(1, most)]
-    every = reduce(lambda one, other: one.unionAll(other), times).groupBy("join", "bucket")
-    for number, bucket, found in every.agg(sf.percentile_approx("time", shares, 10 * most)).collect():
-        parts = plans[number].by_time[bucket]
-        cuts[number][bucket] = [found[round(part * most / parts) - 1] for part in range(1, parts)]
-    return cuts
-
-
-def _times(number: int, plan: _Plan) -> Iterator[DataFrame]:
-    """Give the event times, in microseconds, of both sides in the buckets that are split by time."""
-    from pyspark.sql import functions as sf
-
-    sides = plan.sides
-    for side, rows, time in (
-        ("entity", sides.rows.where(sides.matchable()), sides.event_time),
-        ("source", sides.source, sides.join.event_time),
-    ):
-        bucket = sides.bucket(side, plan.buckets)
-        found = rows.where(bucket.isin(list(plan.by_time)))
-        yield found.select(sf.lit(number).alias("join"), bucket.alias("bucket"), _microseconds(time).alias("time"))
 
 
 def cogrouped(groups: Groups, rows: DataFrame, join: Callable[..., object], schema: str | object) -> DataFrame:
@@ -382,7 +178,8 @@ def cogrouped(groups: Groups, rows: DataFrame, join: Callable[..., object], sche
     return both.applyInArrow(join, schema)  # type: ignore[arg-type]
 
 
-def _microseconds(time: str) -> Column:
+def microseconds(time: str) -> Column:
+    """Return the microseconds since 1970 of a column of times."""
     from pyspark.sql import functions as sf
 
     return sf.unix_micros(column(time).cast("timestamp"))

@@ -13,13 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, AsofError, explained, listed
-from feast_columnar.offline.rows import (
-    MAX_ROWS_PER_FILE,
-    SQL_START,
-    TimeRange,
-    refuse_tables,
-    require_distinct,
-)
+from feast_columnar.offline.entities import SQL_START, TimeRange
+from feast_columnar.offline.parquet import MAX_ROWS_PER_FILE, refuse_tables
+from feast_columnar.offline.rows import require_distinct
 from feast_columnar.spark.folder import GLOB, as_url, exactly, located, path_in, setting
 
 if TYPE_CHECKING:
