@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from feast_columnar.online.keys import entity_key
+from feast_columnar.online.moments import EPOCH, MICROSECOND
 from feast_columnar.online.values import numbers
 from feast_columnar.online.views import apart
 from feast_columnar.online.wire import UnreadableError
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = tuple[datetime | None, dict[str, Any] | None]
 
 _WRONG_TYPE = re.compile(r"(?:^|error: )WRONGTYPE")  # of a command alone, or of one in a pipeline
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def _decoded_row(row: Row | None, names: Sequence[str]) -> tuple[int, list[float
 
 def microseconds(time: datetime | None) -> int:
     """Return microseconds since the epoch; for a driver that is not there 0, as the Redis store has it."""
-    return 0 if time is None else (time - _EPOCH) // _MICROSECOND
+    return 0 if time is None else (time - EPOCH) // MICROSECOND
 
 
 def rows_apart(read: Callable[[list[Any]], Sequence[Row]], keys: list[Any]) -> list[Row | None]:
