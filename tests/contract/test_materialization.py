@@ -58,18 +58,17 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from feast_columnar.materialization import engine as materialization
-from feast_columnar.materialization.engine import Sink, StreamingComputeEngine, plain_source, record_batches
-from feast_columnar.online import encoding as bulk_write
-from feast_columnar.online.encoding import (
-    Layout,
-    RedisWriter,
-    SqliteWriter,
-    bulk_writer,
-    encode_batch,
-    encode_column,
-    encode_keys,
-    exchange,
-)
+from feast_columnar.materialization import sink
+from feast_columnar.materialization.engine import StreamingComputeEngine, plain_source
+from feast_columnar.materialization.record_batches import record_batches
+from feast_columnar.materialization.sink import Sink
+from feast_columnar.online import redis as redis_layout
+from feast_columnar.online.batches import Layout, encode_batch
+from feast_columnar.online.keys import encode_keys
+from feast_columnar.online.redis import RedisWriter, exchange
+from feast_columnar.online.sqlite import SqliteWriter
+from feast_columnar.online.stores import bulk_writer
+from feast_columnar.online.values import encode_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -220,7 +219,7 @@ def forbid_protos(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("took Feast's slow path")
 
-    monkeypatch.setattr(materialization, "_convert_arrow_to_proto", refuse)
+    monkeypatch.setattr(sink, "_convert_arrow_to_proto", refuse)
 
 
 # --- The same bytes ---------------------------------------------------------------------------------------------------
@@ -627,7 +626,7 @@ class Recorder(SqliteOnlineStore):
 
 
 def test_other_stores_get_protos_in_small_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(materialization, "PROTO_ROWS", 4)
+    monkeypatch.setattr(sink, "PROTO_ROWS", 4)
     store, (_, view) = Recorder(), view_of(source_of(tmp_path, numbers(10)), NUMBERS)
     config = Repos("sqlite", tmp_path, "", "duckdb").open("stock").config
     layout = Layout.of(view, "event_timestamp", "created")
@@ -732,7 +731,7 @@ def history() -> pa.Table:
 def test_redis_repeated_keys_resolve_as_feast_resolves_them(
     redis_repos: Repos, monkeypatch: pytest.MonkeyPatch, *, skip: bool, rows: int
 ) -> None:
-    monkeypatch.setattr(bulk_write, "REDIS_ROWS", rows)
+    monkeypatch.setattr(redis_layout, "REDIS_ROWS", rows)
 
     for _ in range(2):
         write_both(redis_repos, history(), skip_dedup=skip)

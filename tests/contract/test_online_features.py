@@ -32,7 +32,7 @@ from support.online_repos import (
 from support.servers import free_port, running_redis
 
 from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
-from feast_columnar.online.cells import FixedWidth
+from feast_columnar.online.values import FixedWidth
 
 
 def test_values_come_in_the_order_of_the_models_columns(repo: OnlineRepo) -> None:

@@ -20,7 +20,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from support.online_repos import NOON, NOON_US, ON_DEMAND, OTHER, UNREAD, OnlineRepo, listed, on_demand_of, read
 
 from driver_ranking.errors import StoreUnavailableError
-from feast_columnar.online.stock import entity_key, rows_apart
+from feast_columnar.online.keys import entity_key
+from feast_columnar.online.stock import rows_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

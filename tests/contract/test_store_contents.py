@@ -11,7 +11,7 @@ from support.online_repos import NOON, OURS, PROJECTS, OnlineRepo
 from support.redis_projects import PASSWORD, RedisProject
 from support.servers import free_port, running_redis
 
-from feast_columnar.materialization.contents import has_features
+from feast_columnar.online.stores import has_features
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,11 @@ from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.request_features import require_no_request_features
 from driver_ranking.serving.threads import DaemonThread
-from feast_columnar.online.reader import OnlineReader, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from feast_columnar.online.reader import OnlineReader
 
 
 KEY = "driver_id"
@@ -71,7 +72,7 @@ class Champion:
     """
 
     predictor: PacedPredictor
-    reader: OnlineReader
+    reader: "OnlineReader"
     clock: "Callable[[], int]"
     reads: DaemonThread
 
@@ -140,6 +141,8 @@ class ChampionLoader:
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
+        from feast_columnar.online.reader import open_reader  # needs Feast, which `open` imports in its own, faster way
+
         features = features_of(model, find_service(store, model.feature_service))
         require_no_request_features(store, features, model)
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)

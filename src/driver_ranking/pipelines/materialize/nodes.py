@@ -62,7 +62,7 @@ def materialize(
 
 
 def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime, now: datetime) -> None:
-    from feast_columnar.materialization.remembered import materialize_on, materialize_range
+    from feast_columnar.materialization.ranges import materialize_on, materialize_range
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; the log says the same

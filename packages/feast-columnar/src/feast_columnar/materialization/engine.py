@@ -9,59 +9,49 @@ Plugged in by class path in feature_store.yaml; the stores stay as they are:
 `FeatureStore.materialize`, `materialize_incremental` and the `feast` command then use it. Where Feast's local engine
 pulls the whole history of the interval into pandas, drops all but each entity's latest row and writes the rest in one
 call, this engine asks the offline store for the latest rows only, takes them as a stream of record batches if the
-retrieval job has `to_record_batches(rows_per_batch)`, and writes each batch by `bulk_write` if that serves the store,
-otherwise by the store's own `online_write_batch`. The rows that end up online are the same.
+retrieval job has `to_record_batches(rows_per_batch)`, and writes each batch by a `bulk_writer` if there is one for the
+store, otherwise by the store's own `online_write_batch`. The rows that end up online are the same.
 
 Views that need more than that go through Feast's local engine unchanged: transformations, aggregations, views of other
 views, stream sources, `enable_validation`, `offline=True`, `online=False`. (A `ttl` is none of
 these: Feast's local engine doesn't look at it when it materializes, nor does this one.)
-
-The module imports nothing else of the project but its errors, `bulk_write` and `sqlite_times`.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
+from feast.feature_view import FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilder
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.repo_config import FeastConfigBaseModel
-from feast.utils import _convert_arrow_to_proto
 from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
 from driver_ranking.errors import FeatureStoreError
-from feast_columnar.materialization.contents import goes_on, has_features, refill_start
-from feast_columnar.online.encoding import BulkWriter, Layout, bulk_writer, encode_batch
+from feast_columnar.materialization.intervals import goes_on, refill_start
+from feast_columnar.materialization.progress import progress_bar
+from feast_columnar.materialization.record_batches import keyed, record_batches, renamed
+from feast_columnar.materialization.sink import Sink
 from feast_columnar.online.sqlite_times import require_utc_for
+from feast_columnar.online.stores import has_features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from feast.data_source import DataSource
     from feast.infra.compute_engines.dag.context import ColumnInfo
     from feast.infra.offline_stores.offline_store import RetrievalJob
-    from feast.infra.online_stores.online_store import OnlineStore
     from feast.infra.registry.base_registry import BaseRegistry
-    from feast.repo_config import RepoConfig
 
 logger = logging.getLogger(__name__)
 
 ROWS_PER_BATCH: Final = 100_000
 """SQLite rewrites most pages of its indexes in each transaction: 10**6 drivers with three features took 89 s in batches
 of 20,000 rows and 25 s in batches of this size, which take some 100 MiB. Redis doesn't mind either way."""
-
-PROTO_ROWS: Final = 10_000
-"""Rows per call of a store's own `online_write_batch`, which takes some kilobytes of Python objects per row."""
 
 
 class StreamingComputeEngineConfig(FeastConfigBaseModel):
@@ -138,7 +128,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         sink = Sink.of(self.online_store, self.repo_config, task.feature_view, columns)
         with progress_bar(task) as bar:
             for batch in record_batches(job, self.rows_per_batch):
-                sink.write(_keyed(_renamed(batch, columns.field_mapping or {}), columns))
+                sink.write(keyed(renamed(batch, columns.field_mapping or {}), columns))
                 rows += batch.num_rows
                 bar.update(batch.num_rows)
         seconds = time.monotonic() - start
@@ -170,114 +160,3 @@ def plain_source(task: MaterializationTask) -> DataSource | None:
         and not any(getattr(view, step, None) for step in ("feature_transformation", "aggregations", "filter"))
     )
     return view.batch_source if plain else None
-
-
-class StreamingJob(Protocol):
-    """A retrieval job that needn't hold its result in memory."""
-
-    def to_record_batches(self, rows_per_batch: int) -> pa.RecordBatchReader:
-        """The result, in batches of about that many rows."""
-        ...
-
-
-def record_batches(job: RetrievalJob | StreamingJob, rows: int) -> Iterator[pa.RecordBatch]:
-    """The result of a retrieval job in even batches, none of them empty.
-
-    Args:
-        job: Streams if it has `to_record_batches`; otherwise its `to_arrow` is cut.
-        rows: Rows of each batch but the last.
-
-    Yields:
-        Record batches with the columns of the source.
-    """
-    source = job.to_record_batches(rows) if hasattr(job, "to_record_batches") else job.to_arrow().to_batches(rows)
-    pending: list[pa.RecordBatch] = []
-    for batch in source:
-        pending.append(batch)
-        if sum(part.num_rows for part in pending) >= rows:
-            table = pa.Table.from_batches(pending)
-            whole = table.num_rows // rows * rows
-            yield from _cut(table.slice(0, whole), rows)
-            pending = table.slice(whole).to_batches()
-    if pending:
-        yield from _cut(pa.Table.from_batches(pending), rows)
-
-
-def _cut(table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
-    batches = table.combine_chunks().to_batches(rows)  # engines hand over many small chunks, and few rows are slow
-    return (batch for batch in batches if batch.num_rows)
-
-
-def _renamed(batch: pa.RecordBatch, mapping: dict[str, str]) -> pa.RecordBatch:
-    return batch.rename_columns([mapping.get(name, name) for name in batch.schema.names])
-
-
-def _keyed(batch: pa.RecordBatch, columns: ColumnInfo) -> pa.RecordBatch:
-    """Add Feast's stand-in for the key of a view without entities, where the offline store has not."""
-    if columns.join_keys or DUMMY_ENTITY_ID in batch.schema.names:
-        return batch
-    return batch.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * batch.num_rows, pa.string()))
-
-
-class Bar(Protocol):
-    """What is used of a progress bar."""
-
-    def update(self, rows: int) -> object:
-        """Count rows."""
-        ...
-
-
-class _NoBar:
-    def update(self, rows: int) -> None:
-        """Nobody is watching."""
-
-
-def progress_bar(task: MaterializationTask) -> AbstractContextManager[Bar]:
-    """Feast's progress bar, counting rows, if there is a terminal to show it on.
-
-    A stream doesn't know its length beforehand: the bar shows the count and the rate.
-    """
-    if task.tqdm_builder is None or not sys.stderr.isatty():
-        return nullcontext(_NoBar())
-    bar: Any = task.tqdm_builder(None)  # type: ignore[arg-type] # tqdm's word for unknown
-    bar.unit, bar.unit_scale, bar.desc = " rows", True, task.feature_view.name
-    built: AbstractContextManager[Bar] = bar
-    return built
-
-
-@dataclass(frozen=True)
-class Sink:
-    """Where the rows of a feature view go: a bulk writer, or the store's own write, or both by turns.
-
-    Attributes:
-        store: The configured online store.
-        config: The feature repo's configuration.
-        view: The feature view to write.
-        layout: Which columns of the batches mean what.
-        writer: The fast writer, if there is one for this store.
-    """
-
-    store: OnlineStore
-    config: RepoConfig
-    view: FeatureView
-    layout: Layout
-    writer: BulkWriter | None
-
-    @classmethod
-    def of(cls, store: OnlineStore, config: RepoConfig, view: FeatureView, columns: ColumnInfo) -> Sink:
-        """The sink of a feature view whose timestamps have these names."""
-        layout = Layout.of(view, columns.timestamp_column, columns.created_timestamp_column)
-        return cls(store, config, view, layout, bulk_writer(store, config, view))
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Store a batch that has the view's column names."""
-        encoded = encode_batch(batch, self.layout) if self.writer else None
-        if self.writer and encoded:
-            self.writer.write(encoded)
-            return
-        for start in range(0, batch.num_rows, PROTO_ROWS):
-            self._write_protos(batch.slice(start, PROTO_ROWS))
-
-    def _write_protos(self, batch: pa.RecordBatch) -> None:
-        rows = _convert_arrow_to_proto(batch, self.view, dict(self.layout.join_keys))
-        self.store.online_write_batch(config=self.config, table=self.view, data=rows, progress=None)

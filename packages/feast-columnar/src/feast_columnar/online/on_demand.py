@@ -19,14 +19,16 @@ from driver_ranking.errors import OnDemandFeatureError, UnservableFeatureError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
 from driver_ranking.ranking import is_fresh
 from feast_columnar.online.access import follow_file, unavailable
-from feast_columnar.online.cells import is_inexact
 from feast_columnar.online.features import UNREAD, OnlineFeatures, StoredKey, stored_key, time_to_live
+from feast_columnar.online.keys import entity_key
 from feast_columnar.online.presence import Presence
 from feast_columnar.online.sample import Sampler
-from feast_columnar.online.sources import ViewRead, open_source
 from feast_columnar.online.sqlite import sqlite_gate
 from feast_columnar.online.sqlite_file import Gate
-from feast_columnar.online.stock import Row, entity_key, microseconds, rows_apart
+from feast_columnar.online.stock import Row, microseconds, rows_apart
+from feast_columnar.online.stores import open_source
+from feast_columnar.online.values import is_inexact
+from feast_columnar.online.views import ViewRead
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -17,21 +17,17 @@ from driver_ranking.errors import UnservableFeatureError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
 from driver_ranking.ranking import is_fresh
 from feast_columnar.online.access import follow_file, limit_redis, unavailable
-from feast_columnar.online.cells import ViewRows
 from feast_columnar.online.features import UNREAD, OnlineFeatures, stored_key, time_to_live
 from feast_columnar.online.on_demand import open_on_demand_reader
 from feast_columnar.online.presence import Presence
+from feast_columnar.online.redis import RedisSource
 from feast_columnar.online.redis_wire import LinkLostError
 from feast_columnar.online.sample import Sampler
-from feast_columnar.online.sources import (
-    RedisSource,
-    Source,
-    ViewRead,
-    open_source,
-)
 from feast_columnar.online.sqlite import sqlite_gate
 from feast_columnar.online.sqlite_file import Gate
 from feast_columnar.online.sqlite_times import require_utc_for
+from feast_columnar.online.stores import open_source
+from feast_columnar.online.views import Source, ViewRead, ViewRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

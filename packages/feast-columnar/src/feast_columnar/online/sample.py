@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feast_columnar.online.sources import (
-    KeyBytes,
-    RedisSource,
-    Source,
-    ViewRead,
-)
+from feast_columnar.online.keys import KeyBytes
+from feast_columnar.online.redis import RedisSource
 from feast_columnar.online.sqlite import SqliteSource
+from feast_columnar.online.views import Source, ViewRead
 
 _SCANS, _KEYS_A_SCAN = 20, 1_000  # what a look at a Redis costs at most, as there may be millions of others' keys
 _CANDIDATES = 4  # times as many drivers are looked at as are wanted: some lack a view

@@ -1,25 +1,161 @@
-"""Rows of Feast's SQLite tables as arrays, over a connection of one's own that goes on while others write."""
+"""The layout of Feast's SQLite tables, written and read by the column.
+
+A table for each feature view of a project, with a row for each entity and feature: the serialized entity key, the
+feature's name, the serialized value, its text if it has one, and the two times, of which `sqlite_times` tells more.
+
+What is read goes over a connection of its own that goes on while others write, see `sqlite_file`; what is written, over
+that of the store.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.compute as pc
+from feast.infra.online_stores.helpers import compute_table_id
 
-from feast_columnar.online.cells import LAST, FixedWidth, UnreadableError, ViewRows, view_rows
-from feast_columnar.online.sources import KeyBytes, ViewRead, _key_bytes, _widths
-from feast_columnar.online.sqlite_file import Gate, ReadConnection, let_use_log
-from feast_columnar.online.sqlite_times import Stored, time_of
+from feast_columnar.online.sqlite_file import Gate, ReadConnection, let_use_log, use_log
+from feast_columnar.online.sqlite_times import stored_time, time_of
+from feast_columnar.online.times import LAST
+from feast_columnar.online.views import view_rows
+from feast_columnar.online.wire import UnreadableError
 
 if TYPE_CHECKING:
-    from feast import RepoConfig
+    from collections.abc import Callable, Iterator
 
-_KEYS = 10_000  # per statement; SQLite has a limit on its variables
-_NOT_THERE = object()
+    from feast import FeatureView
+    from feast.repo_config import RepoConfig
+    from numpy.typing import NDArray
+
+    from feast_columnar.online.batches import EncodedBatch
+    from feast_columnar.online.keys import KeyBytes
+    from feast_columnar.online.sqlite_times import Stored
+    from feast_columnar.online.values import FixedWidth, Texts
+    from feast_columnar.online.views import ViewRead, ViewRows
+
+Epochs: TypeAlias = "Callable[[NDArray[np.datetime64]], list[Any]]"
+
+_KEYS: Final = 10_000  # per statement; SQLite has a limit on its variables
+_NOT_THERE: Final = object()
+_KEY: Final = ("entity_key", "feature_name")
+_CELL: Final = ("value", "value_text", "event_ts", "created_ts")
+
+
+def _table(config: RepoConfig, view: FeatureView) -> str:
+    """The name of a feature view's table."""
+    table: str = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
+    return table
+
+
+def _quoted(table: str) -> str:
+    return '"' + table.replace('"', '""') + '"'
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SqliteWriter:
+    """Upserts into the table of a feature view, one transaction per batch.
+
+    Like Feast's store, it overwrites whatever is there, newer or not.
+
+    Attributes:
+        writing: Gives the connection for a transaction.
+        table: The table.
+        stored: What the store keeps for times in UTC; None for none.
+    """
+
+    writing: Callable[[], contextlib.AbstractContextManager[Any]]
+    table: str
+    stored: Epochs
+
+    def write(self, batch: EncodedBatch) -> None:
+        """Upsert the rows in one transaction.
+
+        Raises:
+            sqlite3.Error: The batch is rolled back then.
+        """
+        rows = _table_rows(batch, self.stored)
+        with self.writing() as connection, connection:
+            connection.executemany(self._upsert(), rows)
+
+    def _upsert(self) -> str:
+        update = ", ".join(f"{column} = excluded.{column}" for column in _CELL)
+        return (
+            f"INSERT INTO {_quoted(self.table)} ({', '.join(_KEY + _CELL)}) "
+            f"VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {update}"
+        )
+
+
+def _table_rows(batch: EncodedBatch, stored: Epochs) -> Iterator[tuple[object, ...]]:
+    """The rows of the table, in the order of the keys: neighbours share pages of its indexes."""
+    order = pc.sort_indices(batch.keys)
+    rows = order.to_numpy()
+    keys = batch.keys.take(order).to_pylist()
+    events = _each_once(batch.event_times[rows], stored)
+    created = [None] * len(keys) if batch.created_times is None else _each_once(batch.created_times[rows], stored)
+    cells = [
+        zip(keys, repeat(name), column.wire().take(order).to_pylist(), _take(column.texts(), rows), events, created)
+        for name, column in batch.columns.items()
+    ]
+    return chain.from_iterable(zip(*cells, strict=True))
+
+
+def _take(texts: Texts, rows: NDArray[np.int64]) -> Texts:
+    taken: Texts = np.array(texts, dtype=object)[rows].tolist()
+    return taken
+
+
+def _each_once(times: NDArray[np.datetime64], stored: Epochs) -> list[Any]:
+    """What is stored for each time; each distinct one is worked out once."""
+    moments, places = np.unique(times, return_inverse=True)
+    adapted: list[Any] = np.array(stored(moments), dtype=object)[places].tolist()
+    return adapted
+
+
+def _stock_epochs(times: NDArray[np.datetime64]) -> list[int | None]:
+    """What `sqlite3` makes of Feast's naive UTC timestamps: by Feast's adapter, which reads them as local time."""
+    return [None if one is None else sqlite3.adapt(one, sqlite3.PrepareProtocol) for one in times.tolist()]
+
+
+def _epochs(times: NDArray[np.datetime64]) -> list[Stored | None]:
+    """What `SharedSqliteOnlineStore` keeps."""
+    missing = np.isnat(times).tolist()
+    micros = times.astype(np.int64).tolist()
+    return [None if none else stored_time(one) for one, none in zip(micros, missing, strict=True)]
+
+
+def stock_sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> SqliteWriter | None:  # noqa: ANN401 - one of Feast's
+    """What writes a view to Feast's own SQLite store; None for one that keeps more than this."""
+    if _has_more_columns(config):
+        return None
+    connection = store._get_conn(config)  # noqa: SLF001 - the store's own connection and its settings
+    use_log(connection)
+    return SqliteWriter(partial(contextlib.nullcontext, connection), _table(config, view), _stock_epochs)
+
+
+def shared_sqlite_writer(store: Any, config: RepoConfig, view: FeatureView) -> SqliteWriter | None:  # noqa: ANN401 - not imported
+    """What writes a view to a `SharedSqliteOnlineStore`; None for one that keeps more than this."""
+    if _has_more_columns(config):
+        return None
+    return SqliteWriter(partial(store.writing, config), _table(config, view), _epochs)
+
+
+def _has_more_columns(config: RepoConfig) -> bool:
+    """Whether tables have further columns, which Feast alone fills."""
+    options = config.online_store
+    return bool(options.vector_enabled or options.enable_openai_compatible_store)
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -101,19 +237,19 @@ def _time(stored: Any) -> int:  # noqa: ANN401 - SQLite's columns hold anything
     return micros
 
 
-def open_sqlite_source(config: "RepoConfig", online_store: Any, views: tuple[ViewRead, ...]) -> SqliteSource:  # noqa: ANN401 - Feast's, or ours
+def sqlite_source(config: RepoConfig, online_store: Any, views: tuple[ViewRead, ...]) -> SqliteSource:  # noqa: ANN401 - Feast's, or ours
     """Return what reads views of a SQLite store; of one that Feast's own class writes, the log is turned on."""
-    path = Path(online_store._get_db_path(config))  # noqa: SLF001 - Feast has no other way
+    path = _file(online_store, config)
     let_use_log(path)
     return SqliteSource(ReadConnection(path), tuple(_sqlite_view(config, read) for read in views))
 
 
-def _sqlite_view(config: "RepoConfig", read: ViewRead) -> SqliteView:
-    from feast.infra.online_stores.helpers import compute_table_id
+def _file(online_store: Any, config: RepoConfig) -> Path:  # noqa: ANN401 - as above
+    return Path(online_store._get_db_path(config))  # noqa: SLF001 - Feast has no other way
 
-    table = compute_table_id(config.project, read.view, config.registry.enable_online_feature_view_versioning)
-    quoted = table.replace('"', '""')
-    return SqliteView(read, f'"{quoted}"', _key_bytes(read), _widths(read))
+
+def _sqlite_view(config: RepoConfig, read: ViewRead) -> SqliteView:
+    return SqliteView(read, _quoted(_table(config, read.view)), read.key_bytes(), read.fixed_widths())
 
 
 def sqlite_gate(online_store: Any, source: object = None) -> Gate:  # noqa: ANN401 - any store
@@ -134,3 +270,21 @@ def sqlite_gate(online_store: Any, source: object = None) -> Gate:  # noqa: ANN4
             online_store._conn = None  # noqa: SLF001 - likewise: it is opened again when it is needed
 
     return Gate(let_go)
+
+
+# --- Contents ---------------------------------------------------------------------------------------------------------
+
+
+def sqlite_has(online_store: Any, config: RepoConfig, view: FeatureView) -> bool:  # noqa: ANN401 - as above
+    """Tell whether a SQLite store has any row of a view.
+
+    Raises:
+        sqlite3.Error: It can't be read.
+    """
+    path, table = _file(online_store, config), _table(config, view)
+    if not path.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone():
+            return False
+        return connection.execute(f"SELECT 1 FROM {_quoted(table)} LIMIT 1").fetchone() is not None

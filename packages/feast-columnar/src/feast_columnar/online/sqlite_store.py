@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 from pydantic import PositiveFloat, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
+from feast_columnar.online.moments import EPOCH, MICROSECOND
 from feast_columnar.online.sqlite_file import ReadConnection, empty_log, log_of, open_to_write
 from feast_columnar.online.sqlite_times import STORE_TYPE, moment_of, stored_time
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"event_ts", "created_ts"})
 
 
@@ -195,7 +195,7 @@ class _Moment(datetime):
 
 
 def _microseconds(naive: datetime) -> int:
-    return (naive.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+    return (naive.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def _read_moments(connection: sqlite3.Connection) -> None:

@@ -11,17 +11,16 @@ which zone its writer had is not known.
 """
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 from driver_ranking.errors import FeatureStoreError
+from feast_columnar.online.moments import EPOCH, MICROSECOND
 
 STORE_TYPE: Final = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
 """The class path of the store that has these times."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _SECONDS_END = 260_000_000_000  # seconds of the years 1 to 9999 are below it, microseconds but those near 1970 above
 _MONTHS = [datetime(year, month, 1) for year in range(1970, 2038) for month in range(1, 13)]  # noqa: DTZ001 - naive on purpose
 
@@ -32,7 +31,7 @@ def stored_time(micros: int) -> Stored:
     """Return what is stored for a time in microseconds since the epoch, UTC."""
     if abs(micros) >= _SECONDS_END:
         return micros
-    return (_EPOCH + micros * _MICROSECOND).isoformat()
+    return (EPOCH + micros * MICROSECOND).isoformat()
 
 
 @lru_cache(maxsize=65_536)  # event times repeat among drivers
@@ -43,7 +42,7 @@ def time_of(stored: Stored) -> int:
         FeatureStoreError: Feast's own store wrote it, and this process is not in UTC.
     """
     if isinstance(stored, str):
-        return (datetime.fromisoformat(stored) - _EPOCH) // _MICROSECOND
+        return (datetime.fromisoformat(stored) - EPOCH) // MICROSECOND
     if abs(stored) >= _SECONDS_END:
         return stored
     require_utc("The SQLite online store has rows that Feast's own SQLite store wrote")
@@ -56,7 +55,7 @@ def moment_of(stored: Stored) -> datetime:
     Raises:
         FeatureStoreError: As in `time_of`.
     """
-    return _EPOCH + time_of(stored) * _MICROSECOND
+    return EPOCH + time_of(stored) * MICROSECOND
 
 
 def require_utc(what: str) -> None:

@@ -1,43 +1,71 @@
-"""Rows as a store's own ``online_read`` gives them, of which one that is spoilt does not take the others with it.
+"""Rows of any online store, through its own ``online_read``; one that is spoilt does not take the others with it.
 
 A store reads many rows at once and fails as a whole if one of them holds what it can't decode. Which one it is, is
 found by reading ever fewer of them. What shows that the store itself can't be read is left as it is.
 """
 
+from __future__ import annotations
+
 import errno
 import re
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from feast_columnar.online.keys import entity_key
+from feast_columnar.online.moments import EPOCH, MICROSECOND
+from feast_columnar.online.values import numbers
+from feast_columnar.online.views import apart
+from feast_columnar.online.wire import UnreadableError
 
 if TYPE_CHECKING:
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from collections.abc import Callable, Sequence
 
-Row = tuple[datetime | None, dict[str, Any] | None]
+    import numpy as np
+    from feast.infra.online_stores.online_store import OnlineStore
+    from feast.repo_config import RepoConfig
+    from numpy.typing import NDArray
+
+    from feast_columnar.online.views import ViewRead, ViewRows
+
+Row: TypeAlias = tuple[datetime | None, dict[str, Any] | None]
 
 _WRONG_TYPE = re.compile(r"(?:^|error: )WRONGTYPE")  # of a command alone, or of one in a pipeline
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
-def entity_key(join_key: str, value_field: str, driver: int) -> "EntityKey":
-    """Return Feast's key of a driver.
+@dataclass(frozen=True)
+class StockSource:
+    """Reads through the store's ``online_read``."""
 
-    Args:
-        join_key: Name of the one join key, in the store.
-        value_field: ``int64_val`` or ``int32_val``.
-        driver: The driver.
-    """
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
+    config: RepoConfig
+    online_store: OnlineStore
+    views: tuple[ViewRead, ...]
 
-    value = Value(int64_val=driver) if value_field == "int64_val" else Value(int32_val=driver)
-    return EntityKey(join_keys=[join_key], entity_values=[value])
+    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+        """Read view by view."""
+        return [self._read_view(read, driver_id) for read in self.views]
+
+    def _read_view(self, read: ViewRead, driver_id: NDArray[np.int64]) -> ViewRows:
+        keys = [entity_key(read.join_key, read.value_field, one) for one in driver_id.tolist()]
+
+        def rows_of(some: list[Any]) -> list[Row]:
+            # a list of its own each time: the Redis store appends to it
+            return self.online_store.online_read(self.config, read.view, some, list(read.features))
+
+        return apart([_decoded_row(row, read.features) for row in rows_apart(rows_of, keys)], len(read.features))
+
+
+def _decoded_row(row: Row | None, names: Sequence[str]) -> tuple[int, list[float]] | None:
+    """Return the time and the numbers of a row; None if it can't be read."""
+    try:
+        return None if row is None else (microseconds(row[0]), numbers(row[1], names))
+    except UnreadableError:
+        return None
 
 
 def microseconds(time: datetime | None) -> int:
     """Return microseconds since the epoch; for a driver that is not there 0, as the Redis store has it."""
-    return 0 if time is None else (time - _EPOCH) // _MICROSECOND
+    return 0 if time is None else (time - EPOCH) // MICROSECOND
 
 
 def rows_apart(read: Callable[[list[Any]], Sequence[Row]], keys: list[Any]) -> list[Row | None]:

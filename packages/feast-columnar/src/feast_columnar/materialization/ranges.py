@@ -10,7 +10,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from feast_columnar.materialization.contents import brought_up_to, refill_start
+from feast_columnar.materialization.intervals import brought_up_to, refill_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
