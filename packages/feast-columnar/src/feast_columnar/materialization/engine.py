@@ -39,7 +39,7 @@ from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _convert_arrow_to_proto
 from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
-from driver_ranking.errors import FeatureStoreError
+from feast_columnar.errors import RepoError
 from feast_columnar.materialization.contents import goes_on, has_features, refill_start
 from feast_columnar.online.encoding import BulkWriter, Layout, bulk_writer, encode_batch
 from feast_columnar.online.sqlite_times import require_utc_for
@@ -90,7 +90,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         super().__init__(backend=backend, **kwargs)
         try:
             require_utc_for(self.online_store)
-        except FeatureStoreError as error:  # what Feast's engine would write is written
+        except RepoError as error:  # what Feast's engine would write is written
             logger.warning("%s", error)
         feast_size: int | None = self.repo_config.materialization_config.online_write_batch_size
         self.rows_per_batch = rows_per_batch or feast_size or ROWS_PER_BATCH

@@ -19,12 +19,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pds
 
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import (
     ENTITIES,
     ROW_NUMBER,
     URL_SCHEME,
     WILDCARD,
-    AsofError,
     Engine,
     Relation,
     exact_pattern,

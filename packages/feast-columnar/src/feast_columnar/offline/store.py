@@ -33,14 +33,8 @@ from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _parse_feature_ref, compute_non_entity_date_range
 from pydantic import StrictStr  # noqa: TC002  # pydantic looks it up when the class is made
 
-from feast_columnar.offline.engine import (
-    ENTITIES,
-    AsofError,
-    Engine,
-    Relation,
-    explained,
-    open_engine,
-)
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import ENTITIES, Engine, Relation, explained, open_engine
 from feast_columnar.offline.files import LocalRows, add_logs, add_rows, beside, local_path, replacing
 from feast_columnar.offline.monitoring import MonitoredStore
 from feast_columnar.offline.on_demand import (

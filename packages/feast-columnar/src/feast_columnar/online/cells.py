@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import DriverRankingError
-from driver_ranking.model_columns import EXACT_INTEGERS
+from feast_columnar.errors import ColumnarError
+from feast_columnar.exactness import EXACT_INTEGERS
 
 CACHED = 65_536  # decoded values that are kept: whole numbers and event times repeat among drivers
 
@@ -151,7 +151,7 @@ def view_rows(rows: Sequence[Any], widths: Sequence[FixedWidth | None], time_of:
         *columns, times = zip(*rows, strict=True)
         values = [_column(cells, width) for cells, width in zip(columns, widths, strict=True)]
         return ViewRows(np.array([time_of(cell) for cell in times], dtype=np.int64), stacked(values, len(rows)))
-    except DriverRankingError:
+    except ColumnarError:
         raise
     except Exception:  # noqa: BLE001 - whatever spoilt cells may lead to; nothing else is done here
         return apart([_one_row(row, widths, time_of) for row in rows], len(widths))

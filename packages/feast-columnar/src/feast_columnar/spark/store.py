@@ -30,16 +30,8 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.utils import compute_non_entity_date_range
 from pydantic import Field, StrictStr
 
-from feast_columnar.offline.engine import (
-    ENTITIES,
-    RESERVED,
-    ROW_NUMBER,
-    AsofError,
-    Engine,
-    Relation,
-    UnsupportedError,
-    open_engine,
-)
+from feast_columnar.errors import AsofError, UnsupportedError
+from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, Engine, Relation, open_engine
 from feast_columnar.offline.files import LocalRows
 from feast_columnar.offline.on_demand import (
     ComputedJob,
