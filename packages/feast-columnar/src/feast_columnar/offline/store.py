@@ -33,7 +33,7 @@ from feast.repo_config import FeastConfigBaseModel
 from feast.utils import _parse_feature_ref, compute_non_entity_date_range
 from pydantic import StrictStr  # noqa: TC002  # pydantic looks it up when the class is made
 
-from feast_columnar.errors import AsofError
+from feast_columnar.errors import AsofError, UnsupportedError
 from feast_columnar.offline.engine import ENTITIES, Engine, Relation, explained, open_engine
 from feast_columnar.offline.files import LocalRows, add_logs, add_rows, beside, local_path, replacing
 from feast_columnar.offline.monitoring import MonitoredStore
@@ -91,6 +91,7 @@ __all__ = [
     "EntityRows",
     "Feature",
     "JoinKey",
+    "UnsupportedError",
     "ViewJoin",
     "point_in_time_sql",
 ]

@@ -167,20 +167,19 @@ def _wanted(service: "FeatureService", columns: Sequence[str] | None, *, full_fe
     """
     offered = service_columns(service, full_feature_names=full_feature_names)
     wanted = number_columns(service, full_feature_names=full_feature_names) if columns is None else tuple(columns)
+    has = ", ".join(map(repr, offered))
     unknown = [name for name in wanted if name not in offered]
     twice = [name for name in wanted if wanted.count(name) > 1 or offered.count(name) > 1]
     if unknown:
-        message = (
-            f"The feature service {service.name!r} has no column {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(map(repr, offered))}."
-        )
+        named = ", ".join(map(repr, unknown))
+        message = f"The feature service {service.name!r} has no column {named}; it has {has}."
     elif twice:
         message = (
             f"Which column {twice[0]!r} is, is not clear: name each one once, and where the feature service "
             f"{service.name!r} has features of one name, by full_feature_names=True."
         )
     elif not wanted:
-        message = f"No column of the feature service {service.name!r} is to be read; it has {', '.join(offered)}."
+        message = f"No column of the feature service {service.name!r} is to be read; it has {has}."
     else:
         return wanted
     raise RepoError(message)
