@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from driver_ranking import errors
-from driver_ranking.feature_store.online import _Reader, own_errors
+from driver_ranking.feature_store.library_errors import own_errors
+from driver_ranking.feature_store.online import _Reader
 from feast_columnar import errors as columnar
 from feast_columnar.offline import store as offline_store
 from feast_columnar.redaction import explained

@@ -1,7 +1,5 @@
 """Features of drivers from the online store: the library's reader, with errors of this project."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,39 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking import errors
+from driver_ranking.feature_store.library_errors import own_errors
 from driver_ranking.feature_store.repo import ServiceFeatures
-from feast_columnar import errors as columnar
 from feast_columnar.online import reader as columnar_reader
 from feast_columnar.online.features import OnlineFeatures
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-_OWN: Mapping[type[columnar.ColumnarError], type[errors.FeatureStoreError]] = {
-    columnar.ColumnarError: errors.FeatureStoreError,
-    columnar.AsofError: errors.FeatureStoreError,
-    columnar.UnsupportedError: errors.FeatureStoreError,
-    columnar.RepoError: errors.FeatureStoreError,
-    columnar.UnservableFeatureError: errors.UnservableFeatureError,
-    columnar.StoreUnavailableError: errors.StoreUnavailableError,
-    columnar.FeaturesLostError: errors.FeaturesLostError,
-    columnar.OnDemandFeatureError: errors.OnDemandFeatureError,
-}
-
-
-@contextlib.contextmanager
-def own_errors() -> Iterator[None]:
-    """Turn the library's errors into this project's, which have a status and what a client is told.
-
-    Raises:
-        FeatureStoreError: The library has raised an error; the message is its own.
-    """
-    try:
-        yield
-    except columnar.ColumnarError as error:
-        kind = next(_OWN[one] for one in type(error).__mro__ if one in _OWN)
-        raise kind(str(error)) from error
 
 
 def open_reader(

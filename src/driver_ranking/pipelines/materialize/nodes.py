@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureStoreError, RequestError
-from driver_ranking.feature_store.online import own_errors
+from driver_ranking.feature_store.library_errors import own_errors
 from feast_columnar.online.sqlite_times import require_utc_for
 
 if TYPE_CHECKING:
