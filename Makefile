@@ -19,7 +19,7 @@ COLUMNAR := packages/feast-columnar
 ON_SPARK := */feast_columnar/spark/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
+.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +129,9 @@ bench-start: $(STAMP) ## measure a batch run on the sample against the import of
 
 bench-materialize: $(STAMP) ## measure materialization against Feast's stock call
 	$(BIN)/python benchmarks/bench_materialize.py
+
+bench-reader: $(STAMP) ## measure the read of a feature service against Feast's get_online_features
+	$(BIN)/python benchmarks/bench_reader.py
 
 bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServer (25 minutes; wrk is used if installed)
 	$(BIN)/python benchmarks/bench_online.py

@@ -34,11 +34,12 @@ from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
 from driver_ranking.serving.binary_tensors import Split
-from driver_ranking.serving.champion import Champion, ChampionLoader, microseconds_now
+from driver_ranking.serving.champion import Champion, ChampionLoader
 from driver_ranking.serving.grpc_messages import decoded
 from driver_ranking.serving.protocol import encode_answer, parse_request
 from driver_ranking.serving.request_body import read_infer
 from driver_ranking.serving.service import Ranked
+from feast_columnar.freshness import microseconds_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelInputError, ModelSignatureError
 from driver_ranking.model_version import RegisteredModel
+from feast_columnar.exactness import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-EXACT_INTEGERS = 2**53  # from here on a float64 may stand for several integers
 
 _DTYPES: Mapping[str, type[np.generic]] = {
     "double": np.float64,

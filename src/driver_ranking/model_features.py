@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from driver_ranking.feature_store.repo import ServiceFeatures, features_for, projected_columns
+from driver_ranking.feature_store.repo import ServiceFeatures, features_for
 from driver_ranking.model_columns import require_fitting_types
 from driver_ranking.model_version import RegisteredModel
+from feast_columnar.feature_service import projected_columns
 
 if TYPE_CHECKING:
     from feast import FeatureService
@@ -21,7 +22,7 @@ def features_of(model: RegisteredModel, service: "FeatureService") -> ServiceFea
     features = features_for(service, model.feature_names)
     types: dict[str, str] = {}
     for projection in service.feature_view_projections:
-        columns = projected_columns(projection, full_names=features.full_names)
+        columns = projected_columns(projection, full_feature_names=features.full_names)
         types |= {columns[feature.name]: str(feature.dtype) for feature in projection.features}
     require_fitting_types(model, types)
     return features

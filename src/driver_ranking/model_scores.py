@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelAnswerError
-from driver_ranking.model_columns import EXACT_INTEGERS
+from feast_columnar.exactness import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -59,24 +59,6 @@ def has_all_features(features: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(~np.isnan(features).any(axis=1))
 
 
-def is_fresh(
-    feature_timestamp: NDArray[np.int64], request_timestamp: NDArray[np.int64] | np.int64, ttl: int | None
-) -> NDArray[np.bool_]:
-    """Return for each feature row whether it is young enough to be used at the time of the request.
-
-    The rule is that of Feast's point-in-time join: ``request - ttl <= feature <= request``, both ends included.
-
-    Args:
-        feature_timestamp: int64 ``[n]``, event times in microseconds since the epoch, UTC.
-        request_timestamp: int64 ``[n]`` or one value, likewise.
-        ttl: Time to live in microseconds; None or 0 for no limit.
-    """
-    known = feature_timestamp <= request_timestamp
-    if not ttl:
-        return np.asarray(known)
-    return np.asarray(known & (request_timestamp - feature_timestamp <= ttl))
-
-
 def score_rows(
     features: NDArray[np.float64],
     predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelInputError
 from driver_ranking.model import RegisteredModel, load_predictor
-from driver_ranking.model_columns import EXACT_INTEGERS, require_exact
+from driver_ranking.model_columns import require_exact
 from driver_ranking.ranking import ScoredRows, Status, predicted_rows, require_finite
+from feast_columnar.exactness import EXACT_INTEGERS
 
 SCORE_FIELDS = (
     pa.field("score", pa.float64()),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from feast import FeatureStore, RepoConfig
 
-from driver_ranking.errors import FeatureStoreError
-from driver_ranking.feature_store.repo import ServiceFeatures
+from feast_columnar.errors import UnservableFeatureError
 from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ def test_the_service_refuses_a_model_of_such_a_view_by_name(asof_repo: AsofRepo)
     view = asof_repo.view("world", [(1, asof_repo.noon(), None, 8)], entities=[])
     asof_repo.apply(view, FeatureService(name="all", features=[view]))
     store = asof_repo.open()
-    features = ServiceFeatures(store.get_feature_service("all"), full_names=False, columns=("trips",))
-    with pytest.raises(FeatureStoreError, match="feature view 'world' has the join keys"):
-        open_reader(store, features, ("trips",), key="driver_id", timeout=1)
+    with pytest.raises(UnservableFeatureError, match="feature view 'world' has the join keys"):
+        open_reader(store, "all", columns=["trips"], key="driver_id", timeout=1)
 
 
 def test_logs_come_without_a_stand_in_for_a_key(asof_repo: AsofRepo) -> None:

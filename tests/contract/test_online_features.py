@@ -31,7 +31,7 @@ from support.online_repos import (
 )
 from support.servers import free_port, running_redis
 
-from driver_ranking.errors import FeatureStoreError, StoreUnavailableError
+from feast_columnar.errors import StoreUnavailableError, UnservableFeatureError
 from feast_columnar.online.values import FixedWidth
 
 
@@ -197,7 +197,7 @@ def test_ten_thousand_drivers_are_read_at_once(repo: OnlineRepo) -> None:
 def test_a_view_that_is_not_online_is_refused(repo: OnlineRepo) -> None:
     view = repo.view({"rate": Float32}, online=False)
     repo.apply(view, FeatureService(name="service", features=[view]))
-    with pytest.raises(FeatureStoreError, match="'stats' is not online"):
+    with pytest.raises(UnservableFeatureError, match="'stats' is not online"):
         repo.reader("service", "rate")
 
 
@@ -212,14 +212,14 @@ def test_a_view_with_another_key_is_refused(repo: OnlineRepo, entity: Entity, na
     view = repo.view({"rate": Float32}, entity=entity)
     store = repo.open()
     store.apply([entity, view, FeatureService(name="service", features=[view])])
-    with pytest.raises(FeatureStoreError, match=named):
+    with pytest.raises(UnservableFeatureError, match=named):
         repo.reader("service", "rate")
 
 
 def test_a_feature_that_is_not_a_number_is_refused(repo: OnlineRepo) -> None:
     view = repo.view({"rate": Float32, "city": String})
     repo.apply(view, FeatureService(name="service", features=[view]))
-    with pytest.raises(FeatureStoreError, match=r"'city' .* is not a number"):
+    with pytest.raises(UnservableFeatureError, match=r"'city' .* is not a number"):
         repo.reader("service", "rate", "city")
 
 

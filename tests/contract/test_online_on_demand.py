@@ -14,8 +14,8 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Float64, Int64, String
 from support.online_repos import HOUR_US, NOON, NOON_US, ON_DEMAND, UNREAD, OnlineRepo, Row, listed, read
 
-from driver_ranking.errors import FeatureStoreError, OnDemandFeatureError
-from feast_columnar.online.on_demand import _numbers
+from feast_columnar.errors import OnDemandFeatureError, UnservableFeatureError
+from feast_columnar.online.computation import _numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,9 +134,8 @@ def test_what_the_code_does_wrong_is_an_error_of_these_drivers_not_of_the_store(
     made: Made, code: Callable[..., Any]
 ) -> None:
     reader = made.with_code(code)
-    with pytest.raises(OnDemandFeatureError, match=r"view .* can't be computed") as raised:
+    with pytest.raises(OnDemandFeatureError, match=r"The on-demand feature view .* can't be computed"):
         read(reader, 1, 4)
-    assert "on-demand feature view" in raised.value.public_message
     assert listed(read(reader, 1, 9))[1] == [None]
     assert reader.lacking() == ()
 
@@ -200,6 +199,5 @@ def test_a_view_that_needs_values_of_the_request_is_refused(made: Made) -> None:
     request = RequestSource(name="request", schema=[Field(name="asked", dtype=Float64)])
     on_demand = on_demand_feature_view(sources=[view, request], schema=OUTPUT, mode="python")(from_the_request)
     made.repo.apply(view, on_demand, FeatureService(name="service", features=[on_demand]))
-    with pytest.raises(FeatureStoreError, match="needs 'asked' from the request") as refused:
+    with pytest.raises(UnservableFeatureError, match="needs 'asked' from the request"):
         made.repo.reader("service", "doubled")
-    assert refused.value.public_message == str(refused.value)

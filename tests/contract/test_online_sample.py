@@ -11,7 +11,7 @@ from feast.types import Float32, Int32
 from support.online_repos import NOON, OTHER, OnlineRepo
 from support.servers import free_port, running_redis
 
-from driver_ranking.errors import StoreUnavailableError
+from feast_columnar.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from feast.types import Float32, Int32, Int64
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.online_repos import NOON, NOON_US, ON_DEMAND, OTHER, UNREAD, OnlineRepo, listed, on_demand_of, read
 
-from driver_ranking.errors import StoreUnavailableError
+from feast_columnar.errors import StoreUnavailableError
 from feast_columnar.online.keys import entity_key
 from feast_columnar.online.stock import rows_apart
 

@@ -22,7 +22,7 @@ from feast.infra.provider import get_provider
 from feast.types import Array, Float32, Float64, String
 from support.online_repos import NOON, ON_DEMAND, OURS, OnlineRepo, key_named, listed, on_demand_of, read
 
-from driver_ranking.errors import StoreUnavailableError
+from feast_columnar.errors import StoreUnavailableError
 from feast_columnar.online import sqlite_file
 from feast_columnar.online.sqlite_file import ReadConnection, let_use_log, open_to_write
 from feast_columnar.online.sqlite_store import SharedSqliteOnlineStore

@@ -13,9 +13,9 @@ from support.projects import copy_project, digests, run_pipeline
 from support.registries import registry_forgotten
 
 from driver_ranking.errors import FeatureStoreError, RequestError
+from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, features_for, find_service
 from driver_ranking.model import ModelRegistry, RegistryLocation
-from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,13 +67,13 @@ def test_batch_and_online_give_the_same_scores_with_features_of_every_mode(train
 def read_online(project: Path, drivers: list[int]) -> tuple[Any, Any]:
     registry = ModelRegistry(RegistryLocation("driver_ranking", "champion", project / "data/06_models/mlflow"))
     predictor = registry.load(registry.resolve())
-    matrix = reader_of(project, "served_v1", predictor.model.feature_names).read(
+    features = reader_of(project, "served_v1", predictor.model.feature_names).read(
         np.array(drivers), int(NOW.timestamp() * 1_000_000)
     )
-    complete = ~np.isnan(matrix.matrix).any(axis=1)
+    complete = ~np.isnan(features.matrix).any(axis=1)
     scores = np.full(len(drivers), np.nan)
-    scores[complete] = predictor.predict(matrix.matrix[complete])
-    return matrix.matrix, scores
+    scores[complete] = predictor.predict(features.matrix[complete])
+    return features.matrix, scores
 
 
 def reader_of(project: Path, service: str, wanted: tuple[str, ...]) -> Any:

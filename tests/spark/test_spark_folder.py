@@ -119,7 +119,7 @@ def test_readers_always_find_a_whole_folder(session: SparkSession, tmp_path: Pat
     def watch() -> None:
         while not ended.is_set():
             lacking.extend(
-                name for name in ("_SUCCESS", "_driver_ranking.json") if not (tmp_path / "rows" / name).exists()
+                name for name in ("_SUCCESS", "_feast_columnar.json") if not (tmp_path / "rows" / name).exists()
             )
 
     watcher = threading.Thread(target=watch)

@@ -11,7 +11,7 @@ from feast import Field
 from feast.types import Int32
 from spark.taken import taken
 
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 
 if TYPE_CHECKING:
     from pathlib import Path

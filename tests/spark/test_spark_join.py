@@ -16,7 +16,7 @@ from contract.conftest import AsofRepo
 from feast import Field
 from feast.types import UnixTimestamp
 
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 from feast_columnar.spark import groups as asof_spark_groups
 from feast_columnar.spark import store as asof_spark
 from feast_columnar.spark import workers as asof_spark_workers

@@ -12,7 +12,7 @@ from feast.infra.offline_stores.bigquery_source import SavedDatasetBigQueryStora
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from spark.taken import taken
 
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 
 if TYPE_CHECKING:
     from spark.conftest import SparkAsofRepo

@@ -19,7 +19,6 @@ from feast.data_format import ParquetFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import FeastType, Float64
 
-from driver_ranking.feature_store.repo import features_for
 from feast_columnar.online.reader import OnlineReader, open_reader
 
 if TYPE_CHECKING:
@@ -86,9 +85,11 @@ class OnlineRepo:
         self.open().write_to_online_store(view, df=frame)
 
     def reader(self, service: str, *wanted: str, timeout: float = 1.0) -> OnlineReader:
-        store = self.open()
-        features = features_for(store.get_feature_service(service), wanted)
-        self.readers.append(open_reader(store, features, wanted, key="driver_id", timeout=timeout))
+        full = any("__" in name for name in wanted)
+        reader = open_reader(
+            self.open(), service, columns=wanted, key="driver_id", full_feature_names=full, timeout=timeout
+        )
+        self.readers.append(reader)
         return self.readers[-1]
 
 

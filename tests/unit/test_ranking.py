@@ -14,7 +14,6 @@ from driver_ranking.ranking import (
     ScoredRows,
     first_occurrences,
     has_all_features,
-    is_fresh,
     order_by_score,
     rank,
     score_rows,
@@ -162,23 +161,3 @@ def test_a_score_that_is_not_finite_is_an_error_that_names_the_rows(count: int, 
 def test_the_error_names_five_rows_at_most() -> None:
     with pytest.raises(NonFiniteScoreError, match=r"row 5 \(nan\), \.\.\."):
         score_rows(np.zeros((7, 1)), lambda features: np.full(len(features), np.nan))
-
-
-HOUR = 3_600_000_000
-
-
-@pytest.mark.parametrize(
-    ("age", "ttl", "fresh"),
-    [
-        (0, HOUR, True),
-        (HOUR, HOUR, True),  # the edge is included, as in Feast's join
-        (HOUR + 1, HOUR, False),
-        (-1, HOUR, False),  # not known yet
-        (10**6 * HOUR, None, True),
-        (10**6 * HOUR, 0, True),
-        (-1, None, False),
-    ],
-)
-def test_the_ttl_counts_from_the_request_back(age: int, ttl: int | None, fresh: bool) -> None:  # noqa: FBT001 - a case
-    request = np.int64(1_780_000_000_000_000)
-    assert is_fresh(np.array([request - age]), request, ttl).tolist() == [fresh]

@@ -12,7 +12,8 @@ import fsspec
 
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.errors import RequestError
-from feast_columnar.offline.engine import AsofError, exact_pattern
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import exact_pattern
 from feast_columnar.offline.rules import literal
 from feast_columnar.offline.schemas import file_schemas, require_readable
 

@@ -17,7 +17,7 @@ from driver_ranking.datasets.request_files import FileSource, RequestSource
 from driver_ranking.datasets.spark_workers import mapper, packed, selector
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.rules import quoted
 from feast_columnar.spark.folder import ParquetFolder, as_url, exactly
 from feast_columnar.spark.rows import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from driver_ranking.scoring import BatchScorer, WrittenRows
 
+_NOTES_FILE = "_driver_ranking.json"
 _REQUEST = "the request"
 _SHOWN = 5
 _MALFORMED = "MALFORMED_RECORD"  # how Spark calls a line that does not fit the columns
@@ -181,7 +182,7 @@ class SparkParquetDataset(PreviewsHead, SparkDatasetV2):  # type: ignore[misc]  
 
     @property
     def _folder(self) -> ParquetFolder:
-        return ParquetFolder(self._spark_path)
+        return ParquetFolder(self._spark_path, _NOTES_FILE)
 
     def _load(self) -> SparkRows:
         """Open the folder.

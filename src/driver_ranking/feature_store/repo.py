@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ from driver_ranking.errors import FeatureServiceNotFoundError, FeatureStoreError
 from driver_ranking.feature_store import reapplying
 from driver_ranking.feature_store.places import keep_to_configuration
 from driver_ranking.feature_store.repo_values import require_plain_values
-from driver_ranking.redaction import without_secrets
+from feast_columnar import redaction
+from feast_columnar.feature_service import service_columns
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
-    from feast.feature_view_projection import FeatureViewProjection
     from feast.repo_contents import RepoContents
 
 logger = logging.getLogger(__name__)
@@ -169,9 +170,8 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
         MissingFeatureError: The service lacks a feature that is wanted.
         FeatureStoreError: Two features of the service have one name and the model does not name their views.
     """
-    projections = service.feature_view_projections
-    short = tuple(column for one in projections for column in projected_columns(one, full_names=False).values())
-    full = tuple(column for one in projections for column in projected_columns(one, full_names=True).values())
+    short = service_columns(service, full_feature_names=False)
+    full = service_columns(service, full_feature_names=True)
     full_names = set(wanted) <= set(full) if wanted else len(set(short)) < len(short)
     columns = full if full_names else short
     missing = [name for name in wanted if name not in columns]
@@ -185,12 +185,6 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
         message = f"The feature service {service.name!r} has features of one name: train on `view__feature` columns."
         raise FeatureStoreError(message)
     return ServiceFeatures(service, full_names, columns)
-
-
-def projected_columns(projection: "FeatureViewProjection", *, full_names: bool) -> dict[str, str]:
-    """Return what the columns of a projection's features are called, by the features' names."""
-    prefix = f"{projection.name_alias or projection.name}__" if full_names else ""
-    return {feature.name: prefix + feature.name for feature in projection.features}
 
 
 def _import_feast() -> None:
@@ -253,15 +247,9 @@ def _create_folders(store: "FeatureStore") -> None:
             (store.repo_path / path).parent.mkdir(parents=True, exist_ok=True)
 
 
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str) -> AbstractContextManager[None]:
     """Turn whatever Feast, a store or the repo's own files raise, or a quiet exit, into an error that says where."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised anew; a cause that quotes a secret stays out
-        said = str(error) or type(error).__name__
-        message = f"{what}: {without_secrets(said)}"
-        raise FeatureStoreError(message) from (error if without_secrets(said) == said else None)
+    return redaction.explained(what, FeatureStoreError)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.request_features import require_no_request_features
 from driver_ranking.serving.threads import DaemonThread
+from feast_columnar.freshness import microseconds_now
+from feast_columnar.online.reader import OnlineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,11 +106,6 @@ class Champion:
     def close(self) -> None:
         """Let go of what it reads with, once what is on its way has ended. The threads end when it has gone."""
         self.reader.close()
-
-
-def microseconds_now() -> int:
-    """Return the time, in microseconds since the epoch, UTC."""
-    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from driver_ranking.errors import DriverRankingError
-from driver_ranking.redaction import without_secrets
+from feast_columnar.redaction import without_secrets
 
 logger = logging.getLogger("mlserver.driver_ranking")
 

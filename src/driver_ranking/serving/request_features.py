@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from driver_ranking.errors import RequestFeaturesError
-from driver_ranking.feature_store.repo import ServiceFeatures, projected_columns
+from driver_ranking.feature_store.repo import ServiceFeatures
 from driver_ranking.model import RegisteredModel
+from feast_columnar.feature_service import projected_columns
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -22,7 +23,7 @@ def require_no_request_features(store: "FeatureStore", features: ServiceFeatures
         RequestFeaturesError: An on-demand feature view that has to be run has a request source.
     """
     views: list[tuple[Any, set[str]]] = [
-        (view, set(projected_columns(projection, full_names=features.full_names).values()))
+        (view, set(projected_columns(projection, full_feature_names=features.full_names).values()))
         for projection in features.service.feature_view_projections
         if _is_on_demand(view := store.registry.get_any_feature_view(projection.name, store.project))
     ]

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureStoreError, RequestError
+from driver_ranking.feature_store.library_errors import own_errors
 from feast_columnar.online.sqlite_times import require_utc_for
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def materialize(
             incremental run is.
         FeatureStoreError: A store fails, or its times depend on the zone of this process, which is not UTC.
     """
-    require_utc_for(feature_store._get_provider().online_store)  # noqa: SLF001 - Feast has no other way
+    with own_errors():
+        require_utc_for(feature_store._get_provider().online_store)  # noqa: SLF001 - Feast has no other way
     now = datetime.now(tz=UTC)
     first, last = _time(start, "start"), _time(end, "end") or now
     if last > now and first is None:

@@ -33,7 +33,7 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
-from driver_ranking.errors import FeatureStoreError
+from feast_columnar.errors import RepoError
 from feast_columnar.materialization.intervals import goes_on, refill_start
 from feast_columnar.materialization.progress import progress_bar
 from feast_columnar.materialization.record_batches import keyed, record_batches, renamed
@@ -80,7 +80,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         super().__init__(backend=backend, **kwargs)
         try:
             require_utc_for(self.online_store)
-        except FeatureStoreError as error:  # what Feast's engine would write is written
+        except RepoError as error:  # what Feast's engine would write is written
             logger.warning("%s", error)
         feast_size: int | None = self.repo_config.materialization_config.online_write_batch_size
         self.rows_per_batch = rows_per_batch or feast_size or ROWS_PER_BATCH

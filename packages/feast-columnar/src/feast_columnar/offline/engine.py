@@ -15,6 +15,7 @@ import fsspec
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.rules import quoted
 
 if TYPE_CHECKING:
@@ -27,14 +28,6 @@ WILDCARD = re.compile(r"([*?\[])")
 URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 RESERVED = "asof 5b6e2f91d3: "  # begins the names of columns that the store adds, and of no other
 ROW_NUMBER = f"{RESERVED}number of the row"
-
-
-class AsofError(ValueError):
-    """Something about a source, the entity rows or the request is wrong; the message says what and what to do."""
-
-
-class UnsupportedError(AsofError, NotImplementedError):
-    """Feast offers this, the store does not; the message says what to use instead."""
 
 
 def exact_pattern(path: str) -> str:

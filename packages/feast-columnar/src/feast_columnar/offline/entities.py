@@ -15,10 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pds
 
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import (
     ENTITIES,
     ROW_NUMBER,
-    AsofError,
     Engine,
     Relation,
     exact_pattern,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import (
     ROW_NUMBER,
     URL_SCHEME,
     WILDCARD,
-    AsofError,
     Engine,
     Relation,
     exact_pattern,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.utils import _parse_feature_ref, compute_non_entity_date_range
 
-from feast_columnar.offline.engine import ENTITIES, AsofError, Engine, Relation
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import ENTITIES, Engine, Relation
 from feast_columnar.offline.entities import TimeRange, entity_relation, event_time_column
 from feast_columnar.offline.on_demand import OnDemand, requested_views, settled_refs, used_name
 from feast_columnar.offline.rows import comparable, require_distinct, with_instants

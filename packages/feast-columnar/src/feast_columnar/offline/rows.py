@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from feast_columnar.offline.engine import AsofError, Engine, Relation
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from feast_columnar.offline.engine import Engine, Relation
     from feast_columnar.offline.rules import JoinKey
 
 _NUMBERS = {

@@ -16,7 +16,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feast_columnar.offline.engine import RESERVED, URL_SCHEME, AsofError, explained
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import RESERVED, URL_SCHEME, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from feast.data_format import ParquetFormat
 from feast.infra.offline_stores.file_source import FileSource, SavedDatasetFileStorage
 
-from feast_columnar.offline.engine import URL_CHAIN, URL_SCHEME, AsofError, Engine, Relation
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import URL_CHAIN, URL_SCHEME, Engine, Relation
 from feast_columnar.offline.parquet import parquet_relation
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import StrictStr  # noqa: TC002  # pydantic looks it up when the class is made
 
-from feast_columnar.offline.engine import AsofError, open_engine
+from feast_columnar.errors import AsofError, UnsupportedError
+from feast_columnar.offline.engine import open_engine
 from feast_columnar.offline.entities import check_entities
 from feast_columnar.offline.files import add_logs, add_rows, local_path
 from feast_columnar.offline.job import AsofRetrievalJob, ColumnarJob, LazyMetadata
@@ -60,6 +61,7 @@ __all__ = [
     "EntityRows",
     "Feature",
     "JoinKey",
+    "UnsupportedError",
     "ViewJoin",
     "point_in_time_sql",
 ]

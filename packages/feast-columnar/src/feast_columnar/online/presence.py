@@ -1,42 +1,72 @@
-"""Whether an online store has features at all: a store that was emptied is told from drivers that have none."""
+"""Whether an online store has features at all, and which keys: an emptied store is told from keys without features."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from feast_columnar.online.access import StoreAccess
 from feast_columnar.online.sample import NONE, Sampler
 
-_KEPT = 8  # drivers of each view; if all are gone, others are looked for
-_SOME_DRIVER = np.zeros(1, dtype=np.int64)
+_KEPT = 8  # keys of each view; if all are gone, others are looked for
+_SOME_KEY = np.zeros(1, dtype=np.int64)
 
 
 @dataclass
 class Presence:
-    """Remembers a few drivers that the store has rows of, and looks whether it still has.
+    """Remembers a few keys that the store has rows of, and looks whether it still has.
 
     Attributes:
-        sampler: Finds drivers.
-        known: int64 ``[m]``, the drivers that were found.
+        sampler: Finds keys.
+        known: int64 ``[m]``, the keys that were found.
     """
 
     sampler: Sampler
     known: NDArray[np.int64] = field(default_factory=lambda: NONE)
 
     def lacking(self) -> tuple[str, ...]:
-        """Return the views of which the store has no row of any driver; those of which it can't be told are left out.
+        """Return the views of which the store has no row of any key; those of which it can't be told are left out.
 
         Rows that are too old to be used count: they are there.
         """
-        asked = self.known if self.known.size else _SOME_DRIVER
+        asked = self.known if self.known.size else _SOME_KEY
         there = [rows.times != 0 for rows in self.sampler.source.read(asked)]  # also shows that the store answers
         kept, lacking = [asked[np.logical_or.reduce(there)]], []
         for place, name in enumerate(self.sampler.names):
             if there[place].any():
                 continue
             found = self.sampler.of_view(place, _KEPT)
-            kept.append(found.driver_id)
-            if found.complete and not found.driver_id.size:
+            kept.append(found.keys)
+            if found.complete and not found.keys.size:
                 lacking.append(name)
         self.known = np.unique(np.concatenate(kept))
         return tuple(lacking)
+
+
+@dataclass(frozen=True)
+class StoreReader:
+    """What every reader of a store can do, whatever it makes of the rows.
+
+    Attributes:
+        columns: What it reads.
+        access: The store.
+        presence: What is known of its keys.
+    """
+
+    columns: tuple[str, ...]
+    access: StoreAccess
+    presence: Presence
+
+    def sample(self, count: int) -> NDArray[np.int64]:
+        """Find keys that the store has rows of."""
+        with self.access.reading():
+            return self.presence.sampler.sample(count)
+
+    def lacking(self) -> tuple[str, ...]:
+        """Name the feature views of which the store has no row."""
+        with self.access.reading():
+            return self.presence.lacking()
+
+    def close(self) -> None:
+        """Let go of the store's files."""
+        self.access.gate.close()

@@ -1,72 +1,82 @@
-"""Features of drivers from the online store, as arrays, by the rules that the point-in-time join has too.
+"""Features of keys from an online store, as arrays: `open_reader` for any Feast feature service.
 
-What Feast does not do online is done here: a value older than its feature view's ttl is missing.
+    reader = open_reader(store, "driver_stats_v1", key="driver_id", timeout=1.0)
+    features = reader.read(np.array([1001, 1002]))
+    features.matrix   # float64 [2, k], NaN where a value is missing, null or too old
+    features.oldest   # int64 [2], event times in microseconds since the epoch, UTC
+
+Feast's `get_online_features` makes an object of each key and each value, and takes values of any age. Here keys and
+values stay columns, and the ttl of a feature view holds as it does in the point-in-time join: a value counts from its
+event time on, for as long as the ttl, both ends included (`feast_columnar.freshness`).
 """
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import UnservableFeatureError
-from driver_ranking.feature_store.repo import ServiceFeatures, explained, projected_columns
-from driver_ranking.ranking import is_fresh
-from feast_columnar.online.access import follow_file, limit_redis, unavailable
-from feast_columnar.online.features import UNREAD, OnlineFeatures, stored_key, time_to_live
+from feast_columnar.errors import RepoError
+from feast_columnar.feature_service import number_columns, service_columns
+from feast_columnar.online.features import OnlineFeatures
 from feast_columnar.online.on_demand import open_on_demand_reader
-from feast_columnar.online.presence import Presence
-from feast_columnar.online.redis import RedisSource
-from feast_columnar.online.redis_wire import LinkLostError
-from feast_columnar.online.sample import Sampler
-from feast_columnar.online.sqlite import sqlite_gate
-from feast_columnar.online.sqlite_file import Gate
 from feast_columnar.online.sqlite_times import require_utc_for
-from feast_columnar.online.stores import open_source
-from feast_columnar.online.views import Source, ViewRead, ViewRows
+from feast_columnar.online.taken import TakenView, taken_views
+from feast_columnar.online.view_reader import open_view_reader
+from feast_columnar.redaction import explained
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureService, FeatureStore
     from feast.infra.online_stores.online_store import OnlineStore
-
-_INT32 = np.iinfo(np.int32)
 
 
 class OnlineReader(Protocol):
-    """Reads the features of one model. One read at a time."""
+    """Reads some columns of a feature service. One read at a time."""
 
-    def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        """Read the features of drivers.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns that are read, in order."""
+        ...
+
+    def read(self, keys: NDArray[np.int64], now: int | None = None) -> OnlineFeatures:
+        """Read the features of keys.
 
         Args:
-            driver_id: int64 ``[n]``.
-            now: The time of the request, in microseconds since the epoch, UTC: what is older than the ttl by then,
-                or younger than it, is missing.
+            keys: int64 ``[n]``, in any order, also repeated; keys that a view of 32-bit keys can't have are missing.
+            now: The time of the request, in microseconds since the epoch, UTC: what is older than the ttl by then, or
+                younger than it, is missing. The current time if not given.
+
+        Returns:
+            The values, float64 ``[n, k]``, with their event times.
 
         Raises:
-            StoreUnavailableError: The store can't be read.
+            StoreUnavailableError: The store can't be read, or not in time.
+            FeaturesLostError: It has lost its file or a table.
+            OnDemandFeatureError: The code of an on-demand feature view fails for keys that have all of its inputs.
         """
         ...
 
-    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
+    async def read_async(
+        self, keys: NDArray[np.int64], now: int | None = None, thread: Executor | None = None
+    ) -> OnlineFeatures:
         """Read likewise, without holding up the event loop: in a thread, or by the loop itself where that is faster.
 
         Args:
-            driver_id: As in `read`.
+            keys: As in `read`.
             now: As in `read`.
-            thread: The thread.
+            thread: The thread; the event loop's own executor if not given.
+
+        Returns:
+            As `read` does.
 
         Raises:
-            StoreUnavailableError: The store can't be read.
+            StoreUnavailableError: As in `read`, as are the others.
         """
         ...
 
     def sample(self, count: int) -> NDArray[np.int64]:
-        """Find drivers that the store has rows of, with a bounded look at it, however many rows it has.
+        """Find keys that the store has rows of, with a bounded look at it, however many rows it has.
 
         Args:
             count: How many at most.
@@ -81,7 +91,7 @@ class OnlineReader(Protocol):
         ...
 
     def lacking(self) -> tuple[str, ...]:
-        """Look whether the store answers, and name the feature views of which it has no row of any driver.
+        """Look whether the store answers, and name the feature views of which it has no row of any key.
 
         A bounded look; a view of which it can't be told is not named.
 
@@ -91,138 +101,104 @@ class OnlineReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what only `read_async` uses, once a read that is on its way has ended. It can still be read."""
+        """Let go of the store's files and of what only `read_async` uses, once a read on its way has ended.
+
+        It can still be read: files are opened again.
+        """
         ...
 
 
-def open_reader(
-    store: "FeatureStore", features: ServiceFeatures, wanted: tuple[str, ...], *, key: str, timeout: float
+def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have a default
+    store: "FeatureStore",
+    service: "FeatureService | str",
+    *,
+    columns: Sequence[str] | None = None,
+    key: str | None = None,
+    full_feature_names: bool = False,
+    timeout: float = 5.0,
 ) -> OnlineReader:
-    """Return a reader of the features that a model takes. The registry is read here, and not again.
+    """Return a reader of a feature service's features. The registry is read here, and not again.
+
+    Feature views, their on-demand views, projections under other names and join-key maps are read as
+    `get_online_features` reads them. Redis and SQLite are read directly, other stores through their own
+    `online_read`. A view must have one join key, a 64-bit or 32-bit integer; features must be numbers or booleans.
 
     Args:
         store: The applied feature store.
-        features: The model's feature service.
-        wanted: The columns of the model's signature, in order.
-        key: The column that names the driver in requests.
-        timeout: How long the store may take to answer, in seconds, where it can be told.
+        service: The feature service, or its name.
+        columns: Which columns to read, in this order, each once; all that are numbers, in the service's order, if not
+            given.
+        key: What requests call the join key; found by itself if all views have the same one.
+        full_feature_names: Whether columns are named ``view__feature``, as in `get_online_features`.
+        timeout: How long a Redis may take to answer, in seconds, where its connection string does not say; other
+            stores know no limit.
+
+    Returns:
+        The reader.
 
     Raises:
-        FeatureStoreError: A feature can't be read online by this key.
+        RepoError: There is no such service or column, two of its features have one name, the store can't be opened,
+            or is Feast's own SQLite store, whose times depend on the zone of each process, and this one is not in UTC.
+        UnservableFeatureError: A feature is not a number, is keyed otherwise, not online, or made of a request's data.
     """
+    found = _service_named(store, service) if isinstance(service, str) else service
+    wanted = _wanted(found, columns, full_feature_names=full_feature_names)
+    with explained("The online store can't be opened", RepoError):
+        online_store = _opened(store, timeout)
+        taken = taken_views(store, found, wanted, full_feature_names=full_feature_names)
+    if any(map(_is_on_demand, taken)):
+        return open_on_demand_reader(
+            store, online_store, found, taken, columns=wanted, key=key, full_feature_names=full_feature_names
+        )
+    return open_view_reader(store, online_store, taken, wanted, key)
+
+
+def _service_named(store: "FeatureStore", name: str) -> "FeatureService":
+    with explained(f"The feature service {name!r} can't be read", RepoError):
+        service: FeatureService = store.get_feature_service(name)
+        return service
+
+
+def _wanted(service: "FeatureService", columns: Sequence[str] | None, *, full_feature_names: bool) -> tuple[str, ...]:
+    """Return the columns to read, each of which the service has once.
+
+    Raises:
+        RepoError: It has not, or there are none.
+    """
+    offered = service_columns(service, full_feature_names=full_feature_names)
+    wanted = number_columns(service, full_feature_names=full_feature_names) if columns is None else tuple(columns)
+    has = ", ".join(map(repr, offered))
+    unknown = [name for name in wanted if name not in offered]
+    twice = [name for name in wanted if wanted.count(name) > 1 or offered.count(name) > 1]
+    if unknown:
+        named = ", ".join(map(repr, unknown))
+        message = f"The feature service {service.name!r} has no column {named}; it has {has}."
+    elif twice:
+        message = (
+            f"Which column {twice[0]!r} is, is not clear: name each one once, and where the feature service "
+            f"{service.name!r} has features of one name, by full_feature_names=True."
+        )
+    elif not wanted:
+        message = f"No column of the feature service {service.name!r} is to be read; it has {has}."
+    else:
+        return wanted
+    raise RepoError(message)
+
+
+def _opened(store: "FeatureStore", timeout: float) -> "OnlineStore":
+    """Return the online store, in a process whose zone it can be read in, and with its time limit."""
     from feast.infra.provider import get_provider
+
+    online_store: OnlineStore = get_provider(store.config).online_store
+    require_utc_for(online_store)
+    if hasattr(online_store, "_parse_connection_string"):  # Feast's Redis store, or one that inherits it
+        from feast_columnar.online.redis_limits import limit_redis
+
+        limit_redis(online_store, store.config.online_store, timeout)
+    return online_store
+
+
+def _is_on_demand(taken: TakenView) -> bool:
     from feast.on_demand_feature_view import OnDemandFeatureView
 
-    with explained("The online store can't be opened"):
-        online_store: OnlineStore = get_provider(store.config).online_store
-        require_utc_for(online_store)
-        limit_redis(online_store, store.config.online_store, timeout)
-        sources = _sources(store, features, wanted)
-    if any(isinstance(view, OnDemandFeatureView) for view, _, _ in sources):
-        taken = [(view, names) for view, names, _ in sources]
-        return open_on_demand_reader(store, online_store, features, taken, wanted=wanted, key=key)
-    views = tuple(_view_read(view, names, columns, key) for view, names, columns in sources)
-    source = open_source(store.config, online_store, views)
-    gate = sqlite_gate(online_store, source)
-    return _ViewReader(store, online_store, views, source, Presence(Sampler(source)), len(wanted), gate)
-
-
-def _sources(
-    store: "FeatureStore", features: ServiceFeatures, wanted: tuple[str, ...]
-) -> list[tuple[Any, list[str], list[int]]]:
-    """Return each feature view that the model needs something of, with the features' names and their columns."""
-    sources = []
-    for projection in features.service.feature_view_projections:
-        offered = projected_columns(projection, full_names=features.full_names)
-        taken = [(name, wanted.index(column)) for name, column in offered.items() if column in wanted]
-        if taken:
-            view = store.registry.get_any_feature_view(projection.name, store.project)
-            names, columns = zip(*taken, strict=True)
-            sources.append((view.with_projection(projection), list(names), list(columns)))
-    return sources
-
-
-def _view_read(view: "FeatureView", names: Sequence[str], columns: Sequence[int], key: str) -> ViewRead:
-    from feast.types import Bool, Float32, Float64, Int32, Int64
-
-    stored = stored_key(view, key)
-    odd = [
-        field
-        for field in view.features
-        if field.name in names and field.dtype not in (Float32, Float64, Int32, Int64, Bool)
-    ]
-    if odd:
-        message = f"The feature {odd[0].name!r} of {view.name!r} is not a number, but {odd[0].dtype}."
-        raise UnservableFeatureError(message)
-    return ViewRead(view, stored.join_key, stored.value_field, time_to_live(view), tuple(names), tuple(columns))
-
-
-@dataclass(frozen=True)
-class _ViewReader:
-    """Reads the feature views and applies their ttl."""
-
-    store: "FeatureStore"
-    online_store: "OnlineStore"
-    views: tuple[ViewRead, ...]
-    source: Source
-    presence: Presence
-    width: int
-    gate: Gate
-
-    def read(self, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        asked = self._asked(driver_id)
-        with unavailable(self.online_store), self.gate:
-            follow_file(self.online_store, self.store.config)
-            rows = self.source.read(asked)
-        return self._features(rows, asked == driver_id, now)
-
-    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
-        loop, source = asyncio.get_running_loop(), self.source
-        if not isinstance(source, RedisSource):
-            return await loop.run_in_executor(thread, self.read, driver_id, now)
-        if source.link.is_open:
-            asked = self._asked(driver_id)
-            with unavailable(self.online_store), contextlib.suppress(LinkLostError):
-                return self._features(await source.read_in_loop(asked), asked == driver_id, now)
-        return await loop.run_in_executor(thread, self._read_and_connect, source, driver_id, now)
-
-    def _read_and_connect(self, source: RedisSource, driver_id: NDArray[np.int64], now: int) -> OnlineFeatures:
-        features = self.read(driver_id, now)
-        source.link.connect()
-        return features
-
-    def sample(self, count: int) -> NDArray[np.int64]:
-        with unavailable(self.online_store), self.gate:
-            follow_file(self.online_store, self.store.config)
-            return self.presence.sampler.sample(count)
-
-    def lacking(self) -> tuple[str, ...]:
-        with unavailable(self.online_store), self.gate:
-            follow_file(self.online_store, self.store.config)
-            return self.presence.lacking()
-
-    def close(self) -> None:
-        if isinstance(self.source, RedisSource):
-            self.source.link.close()
-        self.gate.close()
-
-    def _asked(self, driver_id: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return ids that the views' keys can have."""
-        small = any(view.value_field == "int32_val" for view in self.views)
-        return np.clip(driver_id, _INT32.min, _INT32.max) if small else driver_id
-
-    def _features(self, rows: list[ViewRows], known: NDArray[np.bool_], now: int) -> OnlineFeatures:
-        """Apply the views' ttl; ``known`` says which drivers have an id that the keys can have."""
-        values = np.empty((len(known), self.width))
-        oldest = np.full(len(known), UNREAD)
-        unreadable: NDArray[np.bool_] | None = None
-        for view, found in zip(self.views, rows, strict=True):
-            usable = is_fresh(found.times, np.int64(now), view.ttl) & known
-            if not usable.all():
-                found.values[~usable] = np.nan
-            values[:, list(view.columns)] = found.values
-            present = usable & ~np.isnan(found.values).all(axis=1)
-            oldest = np.where(present, np.minimum(oldest, found.times), oldest)
-            if found.unreadable is not None:
-                unreadable = (found.unreadable & known) | (False if unreadable is None else unreadable)
-        return OnlineFeatures(values, oldest, unreadable)
+    return isinstance(taken.view, OnDemandFeatureView)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from driver_ranking.errors import FeatureStoreError
+from feast_columnar.errors import RepoError
 from feast_columnar.online.moments import EPOCH, MICROSECOND
 
 STORE_TYPE: Final = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
@@ -39,7 +39,7 @@ def time_of(stored: Stored) -> int:
     """Return the microseconds since the epoch, UTC, of what is stored.
 
     Raises:
-        FeatureStoreError: Feast's own store wrote it, and this process is not in UTC.
+        RepoError: Feast's own store wrote it, and this process is not in UTC.
     """
     if isinstance(stored, str):
         return (datetime.fromisoformat(stored) - EPOCH) // MICROSECOND
@@ -53,7 +53,7 @@ def moment_of(stored: Stored) -> datetime:
     """Return the moment, in UTC, of what is stored.
 
     Raises:
-        FeatureStoreError: As in `time_of`.
+        RepoError: As in `time_of`.
     """
     return EPOCH + time_of(stored) * MICROSECOND
 
@@ -65,7 +65,7 @@ def require_utc(what: str) -> None:
         what: What depends on the zone; the beginning of the message.
 
     Raises:
-        FeatureStoreError: The zone is another one.
+        RepoError: The zone is another one.
     """
     if not _is_utc(time.tzname, time.timezone, time.altzone):
         message = (
@@ -73,7 +73,7 @@ def require_utc(what: str) -> None:
             f"Set `online_store: {{type: {STORE_TYPE}}}` in feature_store.yaml, remove the store's file and "
             "materialize again, or run every process with TZ=UTC."
         )
-        raise FeatureStoreError(message)
+        raise RepoError(message)
 
 
 def require_utc_for(online_store: object) -> None:
@@ -83,7 +83,7 @@ def require_utc_for(online_store: object) -> None:
         online_store: Any online store. A subclass that keeps times otherwise says so by an attribute `keeps_utc`.
 
     Raises:
-        FeatureStoreError: It is that store, and the zone is another one.
+        RepoError: It is that store, and the zone is another one.
     """
     classes = {f"{one.__module__}.{one.__qualname__}" for one in type(online_store).__mro__}
     if "feast.infra.online_stores.sqlite.SqliteOnlineStore" in classes and not getattr(

@@ -19,7 +19,7 @@ from feast.type_map import python_values_to_proto_values
 from feast.types import Float32, Float64
 from feast.value_type import ValueType
 
-from driver_ranking.model_columns import EXACT_INTEGERS
+from feast_columnar.exactness import EXACT_INTEGERS
 from feast_columnar.online.times import whole_seconds
 from feast_columnar.online.wire import (
     CACHED,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from driver_ranking.errors import DriverRankingError
+from feast_columnar.errors import ColumnarError
 from feast_columnar.online.keys import KeyBytes
 from feast_columnar.online.values import decode_column, fixed_width
 
@@ -91,7 +91,7 @@ def view_rows(rows: Sequence[Any], widths: Sequence[FixedWidth | None], time_of:
         *columns, times = zip(*rows, strict=True)
         values = [decode_column(cells, width) for cells, width in zip(columns, widths, strict=True)]
         return ViewRows(np.array([time_of(cell) for cell in times], dtype=np.int64), _stacked(values, len(rows)))
-    except DriverRankingError:
+    except ColumnarError:
         raise
     except Exception:  # noqa: BLE001 - whatever spoilt cells may lead to; nothing else is done here
         return apart([_one_row(row, widths, time_of) for row in rows], len(widths))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-_NOTES = "_driver_ranking.json"  # readers of Parquet folders leave out what begins with an underscore
 GLOB = re.compile(r"([*?{}\[\]\\])")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ADDRESS = re.compile(_HAS_SCHEME.pattern + "(//[^/]*)?")
@@ -67,9 +66,12 @@ class ParquetFolder:
 
     Attributes:
         path: A local path, or a URL of one of Spark's file systems.
+        notes_file: What the file beside the rows is called; readers of Parquet folders leave out what begins with an
+            underscore.
     """
 
     path: str
+    notes_file: str = "_feast_columnar.json"
 
     def exists(self, spark: SparkSession) -> bool:
         """Tell whether there is anything at the path."""
@@ -82,7 +84,7 @@ class ParquetFolder:
 
     def notes(self, spark: SparkSession) -> dict[str, str]:
         """Return what was noted beside the rows; nothing if another program wrote them."""
-        system, path = located(spark, f"{self.path}/{_NOTES}")
+        system, path = located(spark, f"{self.path}/{self.notes_file}")
         if not system.exists(path):
             return {}
         stream = system.open(path)
@@ -119,7 +121,7 @@ class ParquetFolder:
         try:
             with setting(spark, *_TIMES):
                 rows.write.parquet(partial)
-            _write_text(*located(spark, f"{partial}/{_NOTES}"), json.dumps(dict(notes or {}), indent=2))
+            _write_text(*located(spark, f"{partial}/{self.notes_file}"), json.dumps(dict(notes or {}), indent=2))
             if check is not None:
                 check(spark.read.parquet(exactly(partial)))
             if not _exchanged(partial, place):

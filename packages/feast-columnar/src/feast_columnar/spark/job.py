@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from feast.errors import SavedDatasetLocationAlreadyExists
 
-from feast_columnar.offline.engine import UnsupportedError
+from feast_columnar.errors import UnsupportedError
 from feast_columnar.offline.job import ColumnarJob, LazyMetadata
 from feast_columnar.offline.sources import saved_dataset_path
 from feast_columnar.spark.folder import ParquetFolder

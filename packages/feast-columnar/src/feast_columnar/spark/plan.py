@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 import pyarrow as pa
 
+from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import (
     ENTITIES,
     RESERVED,
     ROW_NUMBER,
-    AsofError,
     Engine,
     Relation,
     open_engine,

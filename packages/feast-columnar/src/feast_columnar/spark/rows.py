@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import pandas as pd
 import pyarrow as pa
 
-from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, AsofError, explained, listed
+from feast_columnar.errors import AsofError
+from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, explained, listed
 from feast_columnar.offline.entities import SQL_START, TimeRange
 from feast_columnar.offline.parquet import MAX_ROWS_PER_FILE, refuse_tables
 from feast_columnar.offline.rows import require_distinct

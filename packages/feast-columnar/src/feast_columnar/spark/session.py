@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

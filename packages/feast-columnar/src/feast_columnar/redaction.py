@@ -1,7 +1,9 @@
 """Texts without the secrets that they may quote: what a library says of a configuration goes into logs and errors."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 
 HIDDEN = "***"
 
@@ -26,6 +28,23 @@ def without_secrets(text: str) -> str:
     for pattern in _IN_TEXTS:
         text = pattern.sub(rf"\g<kept>{HIDDEN}", text)
     return text
+
+
+@contextlib.contextmanager
+def explained(what: str, kind: type[Exception]) -> Iterator[None]:
+    """Turn whatever Feast, a store or a repo's own files raise, or a quiet exit, into an error that says where.
+
+    Args:
+        what: What can't be done; the beginning of the message.
+        kind: The class of the error.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised anew; a cause that quotes a secret stays out
+        said = str(error) or type(error).__name__
+        shown = without_secrets(said)
+        message = f"{what}: {shown}"
+        raise kind(message) from (error if shown == said else None)
 
 
 def _known_secrets() -> list[str]:
