@@ -16,11 +16,17 @@ from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
-from driver_ranking.serving.plain import plain_answer, plain_error
-from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
+from driver_ranking.serving.server.protocol.requests import (
+    OUTPUTS,
+    encode_answer,
+    parse_plain,
+    parse_request,
+    require_json,
+)
+from driver_ranking.serving.server.rest.plain import plain_answer, plain_error
+from driver_ranking.serving.server.workable import require_workable_model
 from driver_ranking.serving.service import RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
-from driver_ranking.serving.workable import require_workable_model
 
 
 class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]

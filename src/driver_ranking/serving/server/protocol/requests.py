@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import NotJSONError, RequestError, TooManyDriversError
 from driver_ranking.serving.champion import KEY
-from driver_ranking.serving.request_body import MOST_SIZES, Tensor, read_plain
+from driver_ranking.serving.server.protocol.json_body import MOST_SIZES, Tensor, read_plain
 from driver_ranking.serving.service import Ranked
 
 OUTPUTS = {"driver_id": "INT64", "score": "FP64", "excluded_driver_id": "INT64"}

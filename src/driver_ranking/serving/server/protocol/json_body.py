@@ -12,8 +12,8 @@ from mlserver.types import Datatype, InferenceRequest, Parameters
 from pydantic_core import from_json
 
 from driver_ranking.errors import RequestError
-from driver_ranking.serving.binary_tensors import Split, binary_input, wants_binary
 from driver_ranking.serving.champion import KEY
+from driver_ranking.serving.server.protocol.binary_tensors import Split, binary_input, wants_binary
 
 MAX_ID_LENGTH = 256
 MOST_SIZES = 8  # of a shape that are looked at; two are taken

@@ -24,9 +24,9 @@ from mlserver.types import (
 from prometheus_client import Counter, Summary
 
 from driver_ranking.errors import DriverRankingError
-from driver_ranking.serving.binary_tensors import EXTENSION
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
+from driver_ranking.serving.server.protocol.binary_tensors import EXTENSION
 
 FAILED = "The server failed. Its log says why."
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import RequestError
 from driver_ranking.serving.champion import KEY
-from driver_ranking.serving.protocol import TypedIds, to_int64
-from driver_ranking.serving.request_body import (
+from driver_ranking.serving.server.protocol.json_body import (
     MOST_SIZES,
     Tensor,
     checked_id,
@@ -20,6 +19,7 @@ from driver_ranking.serving.request_body import (
     require_few_outputs,
     require_one_input,
 )
+from driver_ranking.serving.server.protocol.requests import TypedIds, to_int64
 
 _UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
 # KServe's description of the protocol has kinds of parameters that MLServer's lacks: their numbers in it

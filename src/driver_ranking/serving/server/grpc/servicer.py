@@ -15,11 +15,11 @@ from mlserver.grpc.utils import to_headers, to_metadata
 from mlserver.types import InferenceResponse, RepositoryIndexRequest, State
 from mlserver.utils import extract_headers, insert_headers
 
-from driver_ranking.serving.data_plane import answered
-from driver_ranking.serving.grpc_counting import UNREADABLE
-from driver_ranking.serving.grpc_messages import decoded
 from driver_ranking.serving.metrics import count_failure
-from driver_ranking.serving.protocol import sendable_headers
+from driver_ranking.serving.server.data_plane import answered
+from driver_ranking.serving.server.grpc.counting import UNREADABLE
+from driver_ranking.serving.server.grpc.messages import decoded
+from driver_ranking.serving.server.protocol.requests import sendable_headers
 
 _MOST_DETAILS = 1_000
 _NO_MESSAGE = "The message can't be read: it is not one of this method."

@@ -36,16 +36,20 @@ from mlserver.server import MLServer
 from mlserver.settings import ModelSettings, Settings
 
 from driver_ranking.errors import SettingError
-from driver_ranking.serving.data_plane import RankingDataPlane, RankingRepositoryHandlers
-from driver_ranking.serving.ending import end_of_process, end_of_process_within
-from driver_ranking.serving.grpc import RankingServicer
-from driver_ranking.serving.grpc_counting import CountingInterceptor
-from driver_ranking.serving.grpc_health import RankingGRPCServer
-from driver_ranking.serving.http_limits import ConnectionLimits
-from driver_ranking.serving.http_protocol import LimitedHttpProtocol
-from driver_ranking.serving.rest import RankingEndpoints, RankingRepositoryEndpoints, RankingRESTServer
+from driver_ranking.serving.server.data_plane import RankingDataPlane, RankingRepositoryHandlers
+from driver_ranking.serving.server.ending import end_of_process, end_of_process_within
+from driver_ranking.serving.server.grpc.counting import CountingInterceptor
+from driver_ranking.serving.server.grpc.health import RankingGRPCServer
+from driver_ranking.serving.server.grpc.servicer import RankingServicer
+from driver_ranking.serving.server.rest.application import (
+    RankingEndpoints,
+    RankingRepositoryEndpoints,
+    RankingRESTServer,
+)
+from driver_ranking.serving.server.rest.connection import LimitedHttpProtocol
+from driver_ranking.serving.server.rest.limits import ConnectionLimits
+from driver_ranking.serving.server.workable import require_workable
 from driver_ranking.serving.settings import ServerSettings
-from driver_ranking.serving.workable import require_workable
 
 logger = logging.getLogger("mlserver.driver_ranking")
 

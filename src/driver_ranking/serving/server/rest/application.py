@@ -15,16 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from driver_ranking.serving.body import BodyReader, LimitedBody
-from driver_ranking.serving.data_plane import FAILED, answered
-from driver_ranking.serving.docs_page import DOCS, description_path, docs_page, docs_routes
-from driver_ranking.serving.http_limits import BodyBudget
-from driver_ranking.serving.http_manners import HttpManners
-from driver_ranking.serving.infer import InferEndpoint
-from driver_ranking.serving.openapi import api_description
-from driver_ranking.serving.request_body import read_ready_only
+from driver_ranking.serving.server.data_plane import FAILED, answered
+from driver_ranking.serving.server.protocol.json_body import read_ready_only
+from driver_ranking.serving.server.rest.body import BodyReader, LimitedBody
+from driver_ranking.serving.server.rest.docs_page import DOCS, description_path, docs_page, docs_routes
+from driver_ranking.serving.server.rest.infer import InferEndpoint
+from driver_ranking.serving.server.rest.limits import BodyBudget
+from driver_ranking.serving.server.rest.manners import HttpManners
+from driver_ranking.serving.server.rest.openapi import api_description
+from driver_ranking.serving.server.rest.shortcut import InferShortcut, fits
 from driver_ranking.serving.settings import ServerSettings
-from driver_ranking.serving.shortcut import InferShortcut, fits
 
 _STREAMS = ("/infer_stream", "/generate_stream", "/generate")  # a ranking is one answer
 

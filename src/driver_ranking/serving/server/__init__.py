@@ -1,0 +1,1 @@
+"""What extends MLServer: its parts, replaced, and what is spoken over REST and gRPC."""

@@ -1,0 +1,1 @@
+"""gRPC: messages, methods, health."""

@@ -1,0 +1,1 @@
+"""REST: connections, bodies, paths."""
