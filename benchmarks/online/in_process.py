@@ -35,9 +35,10 @@ from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
 from driver_ranking.serving.champion import Champion, ChampionLoader, microseconds_now
 from driver_ranking.serving.server.grpc.messages import decoded
+from driver_ranking.serving.server.protocol.answers import encode_answer
 from driver_ranking.serving.server.protocol.binary_tensors import Split
 from driver_ranking.serving.server.protocol.json_body import read_infer
-from driver_ranking.serving.server.protocol.requests import encode_answer, parse_request
+from driver_ranking.serving.server.protocol.requests import parse_request
 from driver_ranking.serving.service import Ranked
 
 if TYPE_CHECKING:

@@ -15,14 +15,8 @@ before they are used. What they mend, as of MLServer 1.7.1:
   in the middle of that
 """
 
-import asyncio
-import contextlib
 import functools
 import importlib
-import logging
-import socket
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -31,32 +25,20 @@ import mlserver.metrics.server
 import mlserver.rest.app
 import mlserver.rest.server
 import mlserver.server
-import uvicorn
-from mlserver.server import MLServer
-from mlserver.settings import ModelSettings, Settings
 
-from driver_ranking.errors import SettingError
-from driver_ranking.serving.server.data_plane import RankingDataPlane, RankingRepositoryHandlers
-from driver_ranking.serving.server.ending import end_of_process, end_of_process_within
+from driver_ranking.serving.server.data_plane import RankingDataPlane
 from driver_ranking.serving.server.grpc.counting import CountingInterceptor
-from driver_ranking.serving.server.grpc.health import RankingGRPCServer
+from driver_ranking.serving.server.grpc.server import RankingGRPCServer
 from driver_ranking.serving.server.grpc.servicer import RankingServicer
-from driver_ranking.serving.server.rest.application import (
-    RankingEndpoints,
-    RankingRepositoryEndpoints,
-    RankingRESTServer,
-)
-from driver_ranking.serving.server.rest.connection import LimitedHttpProtocol
+from driver_ranking.serving.server.process import EnvironmentFirstServer
+from driver_ranking.serving.server.repository_handlers import RankingRepositoryHandlers
+from driver_ranking.serving.server.rest.application import RankingRESTServer
+from driver_ranking.serving.server.rest.endpoints import RankingEndpoints, RankingRepositoryEndpoints
 from driver_ranking.serving.server.rest.limits import ConnectionLimits
-from driver_ranking.serving.server.workable import require_workable
+from driver_ranking.serving.server.rest.listener import DeafServer
 from driver_ranking.serving.settings import ServerSettings
 
-logger = logging.getLogger("mlserver.driver_ranking")
-
 _MONITORING = 64  # connections to the metrics
-_TICKS = 10  # of uvicorn's, in a second
-_GIVEN_AS_ARGUMENTS = {"model_repository_root", "model_repository_implementation"}
-_STOPS_WITHIN = 25.0  # seconds, less than Kubernetes waits
 
 
 def extend_mlserver(settings: ServerSettings) -> None:
@@ -76,73 +58,3 @@ def extend_mlserver(settings: ServerSettings) -> None:
     mlserver.grpc.server.InferenceServicer = RankingServicer
     mlserver.grpc.server.PromServerInterceptor = CountingInterceptor
     mlserver.server.GRPCServer = RankingGRPCServer
-
-
-def _nothing() -> None:
-    """Stand in for what models of other classes don't have."""
-
-
-class DeafServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to MLServer; the method that MLServer overrides for it is gone.
-
-    It listens on the sockets that its configuration has, if it has some, and holds clients to limits.
-    """
-
-    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
-        """Set the limits."""
-        config.http = functools.partial(LimitedHttpProtocol, limits=limits)  # type: ignore[assignment] # makes one as well
-        super().__init__(config)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look after the connections once a second."""
-        if counter % _TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, LimitedHttpProtocol):
-                    connection.look_after(now)
-        return await super().on_tick(counter)
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until it is stopped."""
-        await super().serve(sockets or getattr(self.config, "sockets", None))
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
-    """MLServer, with ``MLSERVER_*`` over settings.json."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Override the settings that the environment names."""
-        environment = Settings()
-        for name in environment.model_fields_set - _GIVEN_AS_ARGUMENTS:
-            setattr(settings, name, getattr(environment, name))
-        self._failed = False
-        try:
-            require_workable(settings)
-        except SettingError as error:
-            logger.error("The server can't start: %s", error)  # noqa: TRY400 - the message says all
-            sys.exit(1)
-        super().__init__(settings)
-
-    async def start(self, models_settings: list[ModelSettings]) -> None:
-        """Serve until it is stopped.
-
-        Raises:
-            SystemExit: It stopped because the model's settings can't be used; MLServer would exit as if all were well.
-        """
-        await super().start(models_settings)
-        end_of_process(failed=self._failed)
-        if self._failed:
-            sys.exit(1)
-
-    async def stop(self, sig: int | None = None) -> None:
-        """Stop; without a signal it is MLServer itself that gives up."""
-        self._failed = sig is None
-        end_of_process_within(_STOPS_WITHIN, failed=self._failed)
-        for model in await self._model_registry.get_models():
-            getattr(model, "stop", _nothing)()
-        await super().stop(sig)

@@ -18,7 +18,7 @@ from starlette_exporter import PrometheusMiddleware
 
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.metrics import count_failure
-from driver_ranking.serving.server.data_plane import FAILED
+from driver_ranking.serving.server.failures import FAILED
 from driver_ranking.serving.server.rest.body import App, BodyReader, Receive, Refused, Send
 from driver_ranking.serving.server.rest.infer import InferEndpoint
 from driver_ranking.serving.server.rest.manners import accepts_gzip
