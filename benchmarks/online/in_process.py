@@ -33,11 +33,12 @@ from online.requests_for import grpc_message, rest_body
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
-from driver_ranking.serving.binary_tensors import Split
 from driver_ranking.serving.champion import Champion, ChampionLoader
-from driver_ranking.serving.grpc_messages import decoded
-from driver_ranking.serving.protocol import encode_answer, parse_request
-from driver_ranking.serving.request_body import read_infer
+from driver_ranking.serving.server.grpc.messages import decoded
+from driver_ranking.serving.server.protocol.answers import encode_answer
+from driver_ranking.serving.server.protocol.binary_tensors import Split
+from driver_ranking.serving.server.protocol.json_body import read_infer
+from driver_ranking.serving.server.protocol.requests import parse_request
 from driver_ranking.serving.service import Ranked
 from feast_columnar.freshness import microseconds_now
 

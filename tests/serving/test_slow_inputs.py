@@ -19,10 +19,10 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from pydantic_core import from_json
 
 from driver_ranking.errors import DriverRankingError
-from driver_ranking.serving.binary_tensors import split_body
-from driver_ranking.serving.grpc_messages import decoded
-from driver_ranking.serving.protocol import parse_plain, parse_request
-from driver_ranking.serving.request_body import read_infer, read_ready_only
+from driver_ranking.serving.server.grpc.messages import decoded
+from driver_ranking.serving.server.protocol.binary_tensors import split_body
+from driver_ranking.serving.server.protocol.json_body import read_infer, read_ready_only
+from driver_ranking.serving.server.protocol.requests import parse_plain, parse_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

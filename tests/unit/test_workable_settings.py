@@ -9,8 +9,8 @@ import pytest
 from mlserver.settings import ModelParameters, ModelSettings, Settings
 
 from driver_ranking.errors import SettingError
+from driver_ranking.serving.server.workable import require_workable, require_workable_model
 from driver_ranking.serving.settings import runtime_settings
-from driver_ranking.serving.workable import require_workable, require_workable_model
 
 GOOD: dict[str, Any] = {"parallel_workers": 0, "http_port": 1, "grpc_port": 2, "metrics_port": 3}
 

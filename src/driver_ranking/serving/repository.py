@@ -8,7 +8,7 @@ from mlserver.errors import ModelNotFound
 from mlserver.repository import DEFAULT_MODEL_SETTINGS_FILENAME, ModelRepository
 from mlserver.settings import ModelParameters, ModelSettings
 
-from driver_ranking.serving.server import extend_mlserver
+from driver_ranking.serving.server.extension import extend_mlserver
 from driver_ranking.serving.settings import ServerSettings
 
 

@@ -1,26 +1,27 @@
 """The MLServer runtime: decodes, calls the ranking service, encodes. The name that model-settings.json gives."""
 
 import os
-from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import Request, Response
-from mlserver.errors import MLServerError
 from mlserver.handlers import custom_handler
 from mlserver.settings import ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, MetadataTensor, Parameters
 from mlserver_mlflow import MLflowRuntime
 
-from driver_ranking.errors import DriverRankingError, NotReadyError, UnloadedError
+from driver_ranking.errors import DriverRankingError, NotReadyError
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import KEY, ChampionLoader
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
-from driver_ranking.serving.plain import plain_answer, plain_error
-from driver_ranking.serving.protocol import OUTPUTS, encode_answer, parse_plain, parse_request, require_json
+from driver_ranking.serving.server.failures import protocol_error
+from driver_ranking.serving.server.protocol.answers import encode_answer
+from driver_ranking.serving.server.protocol.headers import require_json
+from driver_ranking.serving.server.protocol.requests import OUTPUTS, parse_plain, parse_request
+from driver_ranking.serving.server.rest.plain import plain_answer, plain_error
+from driver_ranking.serving.server.workable import require_workable_model
 from driver_ranking.serving.service import RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
-from driver_ranking.serving.workable import require_workable_model
 
 
 class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
@@ -139,14 +140,6 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             outputs=[MetadataTensor(name=name, datatype=datatype, shape=[-1]) for name, datatype in OUTPUTS.items()],
             parameters=Parameters(**described),
         )
-
-
-def protocol_error(error: DriverRankingError) -> MLServerError:
-    """Return what MLServer answers a client with."""
-    log_failure(error)
-    # the protocol has no status for a model that is known and unloaded: as to MLServer, it is not there
-    status = HTTPStatus.NOT_FOUND if isinstance(error, UnloadedError) else error.status
-    return MLServerError(error.public_message, status)
 
 
 def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:

@@ -1,4 +1,4 @@
-"""``grpc.health.v1`` and reflection, which Kubernetes, load balancers and grpcurl ask for, beside the protocol's own.
+"""``grpc.health.v1``, which Kubernetes, load balancers and grpcurl ask for, beside the protocol's own health.
 
 The health of the server as a whole (``""``) and of each of its services is the readiness that REST and the protocol
 tell. The service ``liveness`` is for probes that restart what does not serve: it serves as long as the process does.
@@ -11,10 +11,8 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2 as pb
-from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1.health_pb2_grpc import HealthServicer
 from mlserver.grpc import dataplane_pb2, model_repository_pb2
-from mlserver.grpc.server import GRPCServer
 from mlserver.handlers import DataPlane
 
 LIVENESS = "liveness"
@@ -25,12 +23,12 @@ _SERVING, _NOT_SERVING, _UNKNOWN = (
     pb.HealthCheckResponse.SERVICE_UNKNOWN,
 )
 _INTERVAL = 0.2  # seconds between two looks for somebody who watches
-_HEALTH = pb.DESCRIPTOR.services_by_name["Health"].full_name
-_SERVICES = (
+HEALTH_SERVICE = pb.DESCRIPTOR.services_by_name["Health"].full_name
+PROTOCOL_SERVICES = (
     dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
     model_repository_pb2.DESCRIPTOR.services_by_name["ModelRepositoryService"].full_name,
 )
-_BY_READINESS = {"", "readiness", *_SERVICES}
+_BY_READINESS = {"", "readiness", *PROTOCOL_SERVICES}
 
 
 class RankingHealth(HealthServicer):  # type: ignore[misc]
@@ -73,25 +71,9 @@ class RankingHealth(HealthServicer):  # type: ignore[misc]
             await asyncio.wait_for(self._stopping.wait(), _INTERVAL)
 
     async def _status(self, service: str) -> int:
-        if service in {LIVENESS, _HEALTH}:
+        if service in {LIVENESS, HEALTH_SERVICE}:
             return int(_SERVING)
         if service not in _BY_READINESS:
             return int(_UNKNOWN)
         ready = not self._stopping.is_set() and await self._data_plane.ready()
         return int(_SERVING if ready else _NOT_SERVING)
-
-
-class RankingGRPCServer(GRPCServer):  # type: ignore[misc]
-    """The gRPC server, with health and reflection."""
-
-    def _create_server(self) -> Any:  # noqa: ANN401 - gRPC's, not typed
-        server = super()._create_server()
-        self._health = RankingHealth(self._data_plane)
-        add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((*_SERVICES, _HEALTH, reflection.SERVICE_NAME), server)
-        return server
-
-    async def stop(self, sig: int | None = None) -> None:
-        """Stop; who watches the health would otherwise be waited for."""
-        self._health.stop()
-        await super().stop(sig)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from driver_ranking.serving.fault_log import faults
-from driver_ranking.serving.http_limits import BodyBudget
+from driver_ranking.serving.server.rest.limits import BodyBudget
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -16,12 +16,12 @@ from mlserver.errors import MLServerError
 from mlserver.settings import Settings
 from starlette_exporter import PrometheusMiddleware
 
-from driver_ranking.serving.body import App, BodyReader, Receive, Refused, Send
-from driver_ranking.serving.data_plane import FAILED
 from driver_ranking.serving.fault_log import log_failure
-from driver_ranking.serving.http_manners import accepts_gzip
-from driver_ranking.serving.infer import InferEndpoint
 from driver_ranking.serving.metrics import count_failure
+from driver_ranking.serving.server.failures import FAILED
+from driver_ranking.serving.server.rest.body import App, BodyReader, Receive, Refused, Send
+from driver_ranking.serving.server.rest.infer import InferEndpoint
+from driver_ranking.serving.server.rest.manners import accepts_gzip
 
 _PATH = re.compile(r"/v2/models/(?P<model_name>[^/]+)(?:/versions/(?P<model_version>[^/]+))?/infer")
 _MODEL = "/v2/models/{model_name}"

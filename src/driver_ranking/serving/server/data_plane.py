@@ -1,49 +1,25 @@
-"""MLServer's data plane and repository handlers, by the registry's versions and with errors written for clients."""
+"""MLServer's data plane, where REST and gRPC meet: by the registry's versions, with errors written for clients."""
 
-import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from mlserver.context import model_context
 from mlserver.errors import MLServerError, ModelNotFound
-from mlserver.handlers import DataPlane, ModelRepositoryHandlers
+from mlserver.handlers import DataPlane
 from mlserver.model import MLModel
 from mlserver.registry import MultiModelRegistry
-from mlserver.repository import ModelRepository
-from mlserver.settings import ModelSettings, Settings
+from mlserver.settings import Settings
 from mlserver.types import (
     InferenceRequest,
     InferenceResponse,
     MetadataModelResponse,
     MetadataServerResponse,
-    RepositoryIndexResponseItem,
-    State,
 )
 from prometheus_client import Counter, Summary
 
-from driver_ranking.errors import DriverRankingError
-from driver_ranking.serving.binary_tensors import EXTENSION
-from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
-
-FAILED = "The server failed. Its log says why."
-
-
-@contextlib.contextmanager
-def answered() -> Iterator[None]:
-    """Let no error pass that has a text not written for clients."""
-    try:
-        yield
-    except MLServerError:
-        raise
-    except DriverRankingError as error:
-        log_failure(error)
-        raise MLServerError(error.public_message, error.status) from error
-    except Exception as error:
-        log_failure(error)
-        raise MLServerError(FAILED, HTTPStatus.INTERNAL_SERVER_ERROR) from error
+from driver_ranking.serving.server.failures import FAILED, answered
+from driver_ranking.serving.server.protocol.binary_tensors import EXTENSION
 
 
 def _available(model: MLModel) -> bool:
@@ -125,55 +101,3 @@ class RankingDataPlane(DataPlane):  # type: ignore[misc]
     def _labelled(self, model: str, version: str | None) -> _Counted:
         metrics = (self._ModelInferRequestDuration, self._ModelInferRequestFailure, self._ModelInferRequestSuccess)
         return _Counted(*(metric.labels(model=model, version=version) for metric in metrics))
-
-
-class RankingRepositoryHandlers(ModelRepositoryHandlers):  # type: ignore[misc]
-    """Loads within the runtime that is there, so that nothing is taken away before the new version is known to work."""
-
-    def __init__(self, repository: ModelRepository, model_registry: MultiModelRegistry) -> None:
-        """Load nothing yet."""
-        super().__init__(repository, model_registry)
-        self._registering = asyncio.Lock()
-
-    async def load(self, name: str) -> bool:
-        """Load a model, anew if it is loaded."""
-        with answered():
-            settings = (await self._repository.find(name))[0]
-            async with self._registering:
-                model = await self._registered(settings)
-            if model is not None:
-                await model.reload(settings)
-            return True
-
-    async def _registered(self, settings: ModelSettings) -> MLModel | None:
-        """Return the model with which the server knows this name; None if it is loaded here, for the first time."""
-        try:
-            return await self._model_registry.get_model(settings.name)
-        except ModelNotFound:
-            model = await self._model_registry.load(settings)
-            if not model.ready:
-                raise MLServerError(model.problem or FAILED, HTTPStatus.CONFLICT) from None
-            return None
-
-    async def unload(self, name: str) -> bool:
-        """Take a model out of service. It stays registered, with its routes, so that they say why nothing is there."""
-        with answered():
-            await (await self._model_registry.get_model(name)).take_out()
-            return True
-
-    async def _get_state(self, model_settings: ModelSettings) -> State:
-        with contextlib.suppress(ModelNotFound):
-            if getattr(await self._model_registry.get_model(model_settings.name), "unloaded", False):
-                return State.UNAVAILABLE
-        return await super()._get_state(model_settings)
-
-    async def _to_item(self, model_settings: ModelSettings) -> RepositoryIndexResponseItem:
-        item = await super()._to_item(model_settings)
-        try:
-            model = await self._model_registry.get_model(model_settings.name)
-        except ModelNotFound:
-            item.reason = "unloaded"
-            return item
-        item.version = getattr(model, "served_version", None)
-        item.reason = getattr(model, "problem", None) or ""
-        return item

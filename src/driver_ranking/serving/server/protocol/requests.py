@@ -1,26 +1,25 @@
-"""What a request may say and what the answer says: the V2 inference protocol's tensors, and the plain contract."""
+"""What a request may say: the V2 inference protocol's tensors, and the plain contract."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput, TensorData
+from mlserver.types import InferenceRequest
 from numpy.typing import NDArray
 
-from driver_ranking.errors import NotJSONError, RequestError, TooManyDriversError
+from driver_ranking.errors import RequestError
 from driver_ranking.serving.champion import KEY
-from driver_ranking.serving.request_body import MOST_SIZES, Tensor, read_plain
-from driver_ranking.serving.service import Ranked
+from driver_ranking.serving.server.protocol.ids import TypedIds, check_count, to_int64, whole_ids
+from driver_ranking.serving.server.protocol.json_body import read_plain
+from driver_ranking.serving.server.protocol.payload import MOST_SIZES, Tensor
 
 OUTPUTS = {"driver_id": "INT64", "score": "FP64", "excluded_driver_id": "INT64"}
 ALL_OUTPUTS = tuple(OUTPUTS)
 
-_TYPES = {bool: "a boolean", str: "a string", float: "not a whole number", type(None): "null", bytes: "a string"}
 _MAX_ID_LENGTH = 128
 _SHOWN = 40  # characters of a client's text, in a message
 _LARGEST = 2**64
-_NOT_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,6 @@ class RankingRequest:
     driver_id: NDArray[np.int64]
     top_k: int = 1
     outputs: tuple[str, ...] = ALL_OUTPUTS
-
-
-@dataclass(frozen=True)
-class TypedIds:
-    """Whole numbers of 64 bits that are not copied before they are counted.
-
-    Attributes:
-        values: A gRPC message's.
-    """
-
-    values: Sequence[int]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.values)
 
 
 def parse_request(payload: InferenceRequest, max_driver_ids: int) -> RankingRequest:
@@ -99,8 +83,8 @@ def _driver_id(tensor: Tensor, max_driver_ids: int) -> NDArray[np.int64]:
     if len(values) != shape[0]:
         message = f"The input {KEY!r} has the shape {_shown(shape)}, but {len(values)} values."
         raise RequestError(message)
-    _check_count(len(values), max_driver_ids)
-    return to_int64(_flat(values, shape), KEY) if isinstance(values, list) else _whole(values)
+    check_count(len(values), max_driver_ids)
+    return to_int64(_flat(values, shape), KEY) if isinstance(values, list) else whole_ids(values)
 
 
 def _shown(shape: list[int]) -> str:
@@ -116,79 +100,11 @@ def _flat(values: list[Any], shape: list[int]) -> list[Any]:
     return values
 
 
-def _whole(values: NDArray[np.int64] | TypedIds) -> NDArray[np.int64]:
-    return np.array(values.values[:], dtype=np.int64) if isinstance(values, TypedIds) else values
-
-
-def _check_count(count: int, most: int) -> None:
-    if count < 1:
-        message = "The request has no driver ids; it must have at least one."
-        raise RequestError(message)
-    if count > most:
-        message = f"The request has {count} driver ids; at most {most} are taken at once."
-        raise TooManyDriversError(message)
-
-
-def to_int64(values: list[Any], name: str) -> NDArray[np.int64]:
-    """Return whole numbers as int64 ``[n]``.
-
-    Raises:
-        RequestError: One is something else or too large; the message names the first.
-    """
-    if set(map(type, values)) != {int}:
-        place, value = next((place, value) for place, value in enumerate(values) if type(value) is not int)
-        kind = _TYPES.get(type(value), "not a number")
-        message = f"{name}[{place}] is {kind}; ids are whole numbers of 64 bits."
-        raise RequestError(message)
-    try:
-        return np.array(values, dtype=np.int64)
-    except OverflowError:
-        bounds = np.iinfo(np.int64)
-        place = next(place for place, value in enumerate(values) if not bounds.min <= value <= bounds.max)
-        message = f"{name}[{place}] does not fit into 64 bits."
-        raise RequestError(message) from None
-
-
 def _top_k(value: object, count: int) -> int:
     if type(value) is not int or not 1 <= value <= count:
         message = f"The parameter 'top_k' must be a whole number from 1 to the number of ids, here {count}."
         raise RequestError(message)
     return value
-
-
-def encode_answer(answer: Ranked, request: RankingRequest, model_name: str) -> InferenceResponse:
-    """Return the V2 response, with the registry's version of the model that made it."""
-    outputs = [_output(name, getattr(answer.ranking, name)) for name in request.outputs]
-    return InferenceResponse.model_construct(
-        _fields_set={"model_name", "model_version", "outputs"},
-        model_name=model_name,
-        model_version=answer.model.version,
-        outputs=outputs,
-    )
-
-
-def _output(name: str, values: NDArray[Any]) -> ResponseOutput:
-    # MLServer's codecs would make [n, 1] of [n]
-    data = TensorData.model_construct(root=values.tolist())
-    return ResponseOutput.model_construct(name=name, shape=[len(values)], datatype=OUTPUTS[name], data=data)
-
-
-def require_json(headers: Mapping[str, str]) -> None:
-    """Refuse a body whose headers say that it is something else.
-
-    Clients that say nothing, or that it is bytes, mean JSON.
-
-    Raises:
-        NotJSONError: It has another media type.
-    """
-    if headers.get("content-type", "").lower().startswith(_NOT_JSON):
-        message = "The body must be JSON, with the header Content-Type: application/json."
-        raise NotJSONError(message)
-
-
-def sendable_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers that can be sent; an id that a client chose may hold what would end a header."""
-    return {name: text for name, text in (headers or {}).items() if text.isascii() and text.isprintable()}
 
 
 def parse_plain(body: bytes, max_driver_ids: int) -> tuple[RankingRequest, str | None]:
@@ -202,5 +118,5 @@ def parse_plain(body: bytes, max_driver_ids: int) -> tuple[RankingRequest, str |
     if request_id and (len(request_id) > _MAX_ID_LENGTH or not (request_id.isascii() and request_id.isprintable())):
         message = f"The request_id must be at most {_MAX_ID_LENGTH} printable ASCII characters."
         raise RequestError(message)
-    _check_count(len(driver_ids), max_driver_ids)
+    check_count(len(driver_ids), max_driver_ids)
     return RankingRequest(to_int64(driver_ids, "driver_ids")), request_id

@@ -1,106 +1,35 @@
-"""MLServer's gRPC service, with a status for each kind of error."""
+"""MLServer's gRPC service: its methods."""
 
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from http import HTTPStatus
+from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-import numpy as np
-from mlserver.errors import MLServerError
 from mlserver.grpc import dataplane_pb2 as pb
-from mlserver.grpc.converters import ModelInferResponseConverter, ModelMetadataResponseConverter
+from mlserver.grpc.converters import ModelMetadataResponseConverter
 from mlserver.grpc.servicers import InferenceServicer
 from mlserver.grpc.utils import to_headers, to_metadata
-from mlserver.types import InferenceResponse, RepositoryIndexRequest, State
+from mlserver.types import RepositoryIndexRequest, State
 from mlserver.utils import extract_headers, insert_headers
 
-from driver_ranking.serving.data_plane import answered
-from driver_ranking.serving.grpc_counting import UNREADABLE
-from driver_ranking.serving.grpc_messages import decoded
-from driver_ranking.serving.metrics import count_failure
-from driver_ranking.serving.protocol import sendable_headers
-
-_MOST_DETAILS = 1_000
-_NO_MESSAGE = "The message can't be read: it is not one of this method."
-_FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
-_CODES = {
-    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    HTTPStatus.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
-    HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.FAILED_PRECONDITION,
-    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-}
-
-Method = Callable[[Any, Any, Any], Awaitable[Any]]
-
-
-def _code(status: int) -> grpc.StatusCode:
-    """Return the code for an HTTP status; what is not in the table is the caller's fault or the server's."""
-    otherwise = (
-        grpc.StatusCode.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else grpc.StatusCode.INVALID_ARGUMENT
-    )
-    return _CODES.get(HTTPStatus(status), otherwise)
-
-
-def _named(request: Any) -> str:  # noqa: ANN401 - a request to load or unload
-    """Return the model's name; KServe's description of the protocol gives it the number of Triton's repository name."""
-    return str(request.model_name or request.repository_name)
-
-
-def _require_message(request: object) -> None:
-    if request is UNREADABLE:
-        raise MLServerError(_NO_MESSAGE, HTTPStatus.BAD_REQUEST)
-
-
-def _aborting(method: Method) -> Method:
-    """Answer errors with gRPC's status; MLServer would log each with a traceback, or send it."""
-
-    @functools.wraps(method)
-    async def call(self: object, request: object, context: Any) -> Any:  # noqa: ANN401 - gRPC's types
-        try:
-            with answered():
-                _require_message(request)
-                return await method(self, request, context)
-        except MLServerError as error:
-            count_failure(error.status_code)
-            # it is sent in a header, of which clients take some KiB; it may name what the client made up
-            await context.abort(_code(error.status_code), str(error)[:_MOST_DETAILS])
-
-    return call
-
-
-def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
-    """Return an answer as a message, its tensors raw if the request's were."""
-    if answer.parameters is not None or any(output.datatype not in _FIELDS for output in answer.outputs):
-        return ModelInferResponseConverter.from_types(answer, use_raw=raw)
-    message = pb.ModelInferResponse(
-        model_name=answer.model_name, model_version=answer.model_version or "", id=answer.id or ""
-    )
-    for output in answer.outputs:
-        field, dtype = _FIELDS[output.datatype]
-        tensor = message.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
-        if raw:
-            message.raw_output_contents.append(np.array(output.data.root, dtype).tobytes())
-        else:
-            getattr(tensor.contents, field).extend(output.data.root)
-    return message
+from driver_ranking.serving.server.grpc.messages import decoded, encoded
+from driver_ranking.serving.server.grpc.statuses import aborting
+from driver_ranking.serving.server.protocol.headers import sendable_headers
 
 
 class RankingServicer(InferenceServicer):  # type: ignore[misc]
     """The protocol's gRPC service."""
 
-    @_aborting
+    @aborting
     async def ModelReady(self, request: pb.ModelReadyRequest, _: Any) -> pb.ModelReadyResponse:  # noqa: ANN401, N802 - gRPC's
         """Say whether a model can answer."""
         return pb.ModelReadyResponse(ready=await self._data_plane.model_ready(request.name, request.version))
 
-    @_aborting
+    @aborting
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, _: Any) -> pb.ModelMetadataResponse:  # noqa: ANN401, N802 - gRPC's
         """Say what a model takes and gives."""
         metadata = await self._data_plane.model_metadata(request.name, request.version)
         return ModelMetadataResponseConverter.from_types(metadata)
 
-    @_aborting
+    @aborting
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: ANN401, N802 - gRPC's
         """Answer a request."""
         message, headers = await self._answer(request, context)
@@ -116,7 +45,7 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
 
         The answers have no place for an error. Headers of single answers are not sent: a stream has them once.
         """
-        answer = _aborting(type(self)._answer)  # noqa: SLF001 - its own
+        answer = aborting(type(self)._answer)  # noqa: SLF001 - its own
         async for request in requests_stream:
             message, _ = await answer(self, request, context)
             yield message
@@ -133,7 +62,7 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
             result.parameters = None
         return encoded(result, raw=bool(request.raw_input_contents)), headers
 
-    @_aborting
+    @aborting
     async def RepositoryIndex(  # noqa: N802 - gRPC's
         self,
         request: pb.RepositoryIndexRequest,
@@ -150,7 +79,7 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
             ]
         )
 
-    @_aborting
+    @aborting
     async def RepositoryModelLoad(  # noqa: N802 - gRPC's
         self,
         request: pb.RepositoryModelLoadRequest,
@@ -160,7 +89,7 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
         await self._model_repository_handlers.load(_named(request))
         return pb.RepositoryModelLoadResponse()
 
-    @_aborting
+    @aborting
     async def RepositoryModelUnload(  # noqa: N802 - gRPC's
         self,
         request: pb.RepositoryModelUnloadRequest,
@@ -169,3 +98,8 @@ class RankingServicer(InferenceServicer):  # type: ignore[misc]
         """Take a model out of service."""
         await self._model_repository_handlers.unload(_named(request))
         return pb.RepositoryModelUnloadResponse()
+
+
+def _named(request: Any) -> str:  # noqa: ANN401 - a request to load or unload
+    """Return the model's name; KServe's description of the protocol gives it the number of Triton's repository name."""
+    return str(request.model_name or request.repository_name)

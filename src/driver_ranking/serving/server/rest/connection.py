@@ -21,8 +21,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from driver_ranking.serving.fault_log import faults
-from driver_ranking.serving.http_limits import ConnectionLimits
 from driver_ranking.serving.metrics import count_failure
+from driver_ranking.serving.server.rest.limits import ConnectionLimits
 
 _LINGER = 1.0  # seconds in which a refused client can read why, while what it still sends is thrown away
 _HOP_BY_HOP = {b"upgrade", b"http2-settings"}

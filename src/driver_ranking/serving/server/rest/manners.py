@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from mlserver.settings import Settings
 
-from driver_ranking.serving.body import App, Message, Receive, Refused, Send, answer_refused
 from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.metrics import count_failure
+from driver_ranking.serving.server.rest.body import App, Message, Receive, Refused, Send, answer_refused
 
 Scope = MutableMapping[str, Any]
 

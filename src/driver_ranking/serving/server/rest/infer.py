@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from mlserver.handlers import DataPlane
 from mlserver.utils import extract_headers, insert_headers
 
-from driver_ranking.serving.binary_tensors import packed, split_body
-from driver_ranking.serving.data_plane import answered
-from driver_ranking.serving.protocol import require_json, sendable_headers
-from driver_ranking.serving.request_body import read_infer
+from driver_ranking.serving.server.failures import answered
+from driver_ranking.serving.server.protocol.binary_tensors import packed, split_body
+from driver_ranking.serving.server.protocol.headers import require_json, sendable_headers
+from driver_ranking.serving.server.protocol.json_body import read_infer
 
 _JSON = {"content-type": "application/json"}
 

@@ -5,54 +5,30 @@ counted before it is looked into, and the first fault ends it. What validates ev
 million faults, as pydantic does, holds up all other requests meanwhile.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from mlserver.types import Datatype, InferenceRequest, Parameters
+from mlserver.types import Datatype, InferenceRequest
 from pydantic_core import from_json
 
 from driver_ranking.errors import RequestError
-from driver_ranking.serving.binary_tensors import Split, binary_input, wants_binary
-from driver_ranking.serving.champion import KEY
+from driver_ranking.serving.server.protocol.binary_tensors import Split, binary_input, wants_binary
+from driver_ranking.serving.server.protocol.payload import (
+    MOST_SIZES,
+    Tensor,
+    checked_id,
+    payload_of,
+    require_few_outputs,
+    require_one_input,
+)
 
-MAX_ID_LENGTH = 256
-MOST_SIZES = 8  # of a shape that are looked at; two are taken
 # Lists within lists are the dearest parts of a body: they take 10 times what their bytes take to read
 _MOST_PARTS = 100_000
-_MOST_OUTPUTS = 100  # each may be named again, but not without end
-_NAMED = 10
-_SHOWN = 40
 _DATATYPES = frozenset(datatype.value for datatype in Datatype)
 _OF_DATATYPES = f"Input should be one of {', '.join(sorted(_DATATYPES))}"
 _REQUIRED, _INTEGER, _OBJECT = "Field required", "Input should be a valid integer", "Input should be an object"
 
 Fields = dict[str, Any]
-
-
-class Tensor(NamedTuple):
-    """An input, with the names that MLServer's has.
-
-    Attributes:
-        name: Its name.
-        shape: Its shape; only the first sizes are looked at.
-        datatype: Its datatype.
-        data: Its values, not yet counted.
-    """
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: Any
-
-
-class WantedOutput(NamedTuple):
-    """An output that is asked for.
-
-    Attributes:
-        name: Its name.
-    """
-
-    name: str
 
 
 class Body(NamedTuple):
@@ -131,66 +107,6 @@ def read_ready_only(body: bytes) -> bool | None:
     """
     content = read_json(body) if body else {}
     return cast("bool | None", _optional(content, "ready", bool, "boolean"))
-
-
-def checked_id(request_id: str | None) -> str | None:
-    """Return a request's id, which comes back in the answer and its headers.
-
-    Raises:
-        RequestError: It is longer than what clients read from a header.
-    """
-    if request_id is not None and len(request_id) > MAX_ID_LENGTH:
-        message = f"The id has {len(request_id)} characters; it may have at most {MAX_ID_LENGTH}."
-        raise RequestError(message)
-    return request_id
-
-
-def require_one_input(count: int, names: Iterable[str | None]) -> None:
-    """Refuse more than one input; that there is one is looked at with its name.
-
-    Args:
-        count: How many there are.
-        names: Their names, as far as they have some; only the first are looked at.
-
-    Raises:
-        RequestError: There are more.
-    """
-    if count > 1:
-        first = [repr(name[:_SHOWN]) if name is not None else "one without a name" for _, name in _first(names)]
-        more = f", ... ({count} in all)" if count > _NAMED else ""
-        message = f"The request must have the one input {KEY!r}; it has {', '.join(first)}{more}."
-        raise RequestError(message)
-
-
-def require_few_outputs(count: int) -> None:
-    """Refuse a list of outputs that is longer than any request needs.
-
-    Raises:
-        RequestError: It is.
-    """
-    if count > _MOST_OUTPUTS:
-        message = f"The request names {count} outputs; at most {_MOST_OUTPUTS} are taken."
-        raise RequestError(message)
-
-
-def payload_of(
-    request_id: str | None, parameters: Mapping[str, Any], inputs: list[Tensor], outputs: list[str]
-) -> InferenceRequest:
-    """Return a request in the type that MLServer hands to its runtimes.
-
-    Its inputs are ours, as they were checked: MLServer's own would be gone through again. Of the parameters it has the
-    ones that say something to the ranking.
-    """
-    known = {"top_k": parameters["top_k"]} if "top_k" in parameters else {}
-    payload = InferenceRequest(id=request_id, parameters=Parameters(**known), inputs=[])
-    payload.inputs = inputs
-    if outputs:
-        payload.outputs = [WantedOutput(name) for name in outputs]
-    return payload
-
-
-def _first(names: Iterable[str | None]) -> Iterable[tuple[int, str | None]]:
-    return zip(range(_NAMED), names, strict=False)
 
 
 def _name_of(one: object) -> str | None:

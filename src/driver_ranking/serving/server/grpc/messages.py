@@ -1,4 +1,7 @@
-"""What gRPC's messages say, in MLServer's types: counted before it is copied, and refused at the first fault."""
+"""gRPC's messages and MLServer's types, both ways.
+
+What a request says is counted before it is copied, and refused at the first fault.
+"""
 
 import math
 from typing import Any
@@ -6,13 +9,14 @@ from typing import Any
 import numpy as np
 from google.protobuf.unknown_fields import UnknownFieldSet
 from mlserver.grpc import dataplane_pb2 as pb
-from mlserver.types import InferenceRequest
+from mlserver.grpc.converters import ModelInferResponseConverter
+from mlserver.types import InferenceRequest, InferenceResponse
 from numpy.typing import NDArray
 
 from driver_ranking.errors import RequestError
 from driver_ranking.serving.champion import KEY
-from driver_ranking.serving.protocol import TypedIds, to_int64
-from driver_ranking.serving.request_body import (
+from driver_ranking.serving.server.protocol.ids import TypedIds, to_int64
+from driver_ranking.serving.server.protocol.payload import (
     MOST_SIZES,
     Tensor,
     checked_id,
@@ -26,6 +30,7 @@ _UNREADABLE = "The tensors can't be read: their contents must fit their datatype
 _DOUBLE_PARAM, _UINT64_PARAM = 4, 5
 _VARINT = 0
 _MOST_BYTES = 64
+_FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
 _WHOLE = {"int_contents", "uint_contents", "uint64_contents"}
 
 
@@ -94,3 +99,20 @@ def _typed(contents: pb.InferTensorContents) -> TypedIds:
         if field.name != "int64_contents":
             to_int64(list(values[:1]), KEY)  # says what it is
     return TypedIds(contents.int64_contents)
+
+
+def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
+    """Return an answer as a message, its tensors raw if the request's were."""
+    if answer.parameters is not None or any(output.datatype not in _FIELDS for output in answer.outputs):
+        return ModelInferResponseConverter.from_types(answer, use_raw=raw)
+    message = pb.ModelInferResponse(
+        model_name=answer.model_name, model_version=answer.model_version or "", id=answer.id or ""
+    )
+    for output in answer.outputs:
+        field, dtype = _FIELDS[output.datatype]
+        tensor = message.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        if raw:
+            message.raw_output_contents.append(np.array(output.data.root, dtype).tobytes())
+        else:
+            getattr(tensor.contents, field).extend(output.data.root)
+    return message
