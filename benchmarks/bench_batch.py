@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_start import IMPORTS, copy_project, kedro_run
+from bench_start import IMPORTS, kedro_run
+from borrowed import copy_project
 from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread
 
 if TYPE_CHECKING:
