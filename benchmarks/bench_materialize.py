@@ -13,16 +13,14 @@ from __future__ import annotations
 
 # The standard library alone: Linux adds the peak memory of the process that starts a child to the child's own.
 import argparse
-import json
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from borrowed import redis_server
-from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread
+from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread, timed
 
 OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
 STREAMING = "feast_columnar.materialization.engine.StreamingComputeEngine"
@@ -129,9 +127,7 @@ def run_case(arguments: argparse.Namespace) -> None:
 
     store = open_store(arguments)
     start, end = datetime(2025, 12, 31, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
-    began = time.perf_counter()
-    store.materialize(start, end)
-    print(json.dumps({"seconds": time.perf_counter() - began}))
+    timed(lambda: store.materialize(start, end))
 
 
 def open_store(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - feast is imported in the children alone
