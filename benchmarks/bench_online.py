@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench_materialize import redis_server
+from borrowed import redis_server
 from measure import ROOT, machine
 from online.drive import Case, Loaded, check, drive, wrk
 from online.report import plot, tables

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench_start import copy_project, kedro_run
+from bench_start import kedro_run
+from borrowed import copy_project
 from measure import ROOT, machine, markdown_table, measure, ratios, spread
-from online.world import World, copy_serving_settings, started, wait_until_ready
+from online.world import World, started, wait_until_ready
 
 # What `python -X importtime` shows of ours at its start and not of a bare MLServer, by the names that bring it in:
 # Feast, the SQL store of MLflow's registry, and the loader of the model's format. Each is imported by the libraries
@@ -60,7 +61,7 @@ def time_imports(code: str) -> Started:
 
 def make_project(folder: Path) -> World:
     """Make a project with a champion and features in SQLite."""
-    project = copy_serving_settings(copy_project(folder / "project"))
+    project = copy_project(folder / "project")
     for pipeline in ("training", "materialize"):
         measure(kedro_run(pipeline), project)
     return World(project, {"DO_NOT_TRACK": "true"}, np.zeros(0, np.int64), np.zeros(0))

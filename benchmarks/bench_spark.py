@@ -26,7 +26,8 @@ import numpy as np
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
-from bench_start import copy_project, kedro_run
+from bench_start import kedro_run
+from borrowed import copy_project
 from measure import ROOT, machine, markdown_table, measure, spread
 
 from driver_ranking.sample_data import (

@@ -5,28 +5,14 @@ runs both in turns.
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from borrowed import copy_project
 from measure import ROOT, in_turns, machine, markdown_table, measure, ratios, spread
 
 IMPORTS = "import feast, mlflow.pyfunc, mlflow.sklearn, kedro.framework.session"
-PARTS = ("conf", "feature_repo", "src", "data/01_raw", "pyproject.toml", ".telemetry")
-
-
-def copy_project(target: Path) -> Path:
-    """Copy what a run needs of the project."""
-    for part in PARTS:
-        source, copy = ROOT / part, target / part
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("local"))
-        else:
-            shutil.copy2(source, copy)
-    (target / "conf/local").mkdir()
-    return target
 
 
 def kedro_run(pipeline: str) -> list[str]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +63,13 @@ def measure(command: Sequence[str], cwd: Path | None = None, env: Mapping[str, s
 def _printed_seconds(output: str, otherwise: float) -> float:
     last = output.strip().rpartition("\n")[2]
     return float(json.loads(last)["seconds"]) if last.startswith('{"seconds"') else otherwise
+
+
+def timed(work: Callable[[], object]) -> None:
+    """Do the work of a program that is measured, and print how long it took as `measure` expects it."""
+    began = time.perf_counter()
+    work()
+    print(json.dumps({"seconds": time.perf_counter() - began}))
 
 
 def in_turns(

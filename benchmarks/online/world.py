@@ -3,9 +3,6 @@
 import contextlib
 import json
 import os
-import random
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +17,8 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_start import copy_project, kedro_run
+from bench_start import kedro_run
+from borrowed import copy_project, free_ports, stop
 from measure import ROOT, measure
 from numpy.typing import NDArray
 
@@ -60,16 +58,9 @@ class World:
         return int(driver_id[place]), float(score[place])
 
 
-def copy_serving_settings(project: Path) -> Path:
-    """Add to a copy of the project what a server reads of it."""
-    for name in ("settings.json", "model-settings.json"):
-        shutil.copy2(ROOT / name, project / name)
-    return project
-
-
 def make_world(folder: Path, address: str, drivers: int) -> World:
     """Train on the sample, then materialize the features of many drivers into a Redis."""
-    project = copy_serving_settings(copy_project(folder / "project"))
+    project = copy_project(folder / "project")
     measure(kedro_run("training"), project)
     driver_id, values = _write_features(project / "data/01_raw/driver_stats.parquet", drivers)
     variables = {
@@ -154,18 +145,6 @@ class Server:
         return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, from where the system doesn't take those of outgoing connections."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    sys.exit("there are no free ports")
-
-
 @contextlib.contextmanager
 def started(name: str, world: World, folder: Path) -> Iterator[Server]:
     """Start a server; it may not be ready yet. It is ended at the end.
@@ -202,12 +181,8 @@ def _process(served: Path, folder: Path, log: Path, variables: dict[str, str]) -
     try:
         yield psutil.Process(process.pid)
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            stop(process)
 
 
 def environment(world: World, name: str, ports: Mapping[str, int]) -> dict[str, str]:

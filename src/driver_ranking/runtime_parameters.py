@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from driver_ranking.errors import RequestError
 
 _ASKED_FOR: Final = re.compile(r"\$\{\s*runtime_params:\s*([^\s,}]+)")
+_GLOBAL: Final = re.compile(r"\$\{globals:(\w+)\}")
 
 
 def known_parameters(loader: OmegaConfigLoader) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def known_parameters(loader: OmegaConfigLoader) -> dict[str, Any]:
     for key in ("parameters", *(key for key in loader.config_patterns if key not in {"parameters", "globals"})):
         for raw in _raw_files(loader, key):
             if key == "parameters":
-                _merge(known, raw)
+                _merge(known, _with_globals(raw, loader["globals"]))
             for name in _ASKED_FOR.findall("\n".join(_texts(raw))):
                 _merge(known, _nested(name))
     return known
@@ -82,6 +83,12 @@ def _raw_files(loader: OmegaConfigLoader, key: str) -> Iterator[dict[Any, Any]]:
             raw = OmegaConf.to_container(file, resolve=False)
             if isinstance(raw, dict):
                 yield raw
+
+
+def _with_globals(raw: Mapping[Any, Any], values: Mapping[str, Any]) -> dict[Any, Any]:
+    """Return parameters with the globals that they are, so that it is known which of them have parts."""
+    named = {name: _GLOBAL.fullmatch(value) for name, value in raw.items() if isinstance(value, str)}
+    return {**raw, **{name: values.get(found[1]) for name, found in named.items() if found}}
 
 
 def _texts(raw: object) -> Iterator[str]:

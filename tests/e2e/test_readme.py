@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from processes import stop
 from support.projects import ROOT, copy_project
 from support.servers import Serving, environment, free_port
 
@@ -126,8 +127,7 @@ def started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes
         raise
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.terminate()
-        process.wait(timeout=30)
+        stop(process, patience=30)
         for child in family:  # kedro viz leaves its server behind
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()

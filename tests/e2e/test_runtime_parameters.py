@@ -29,6 +29,7 @@ def open_project(project: Path, params: dict[str, Any], env: str | None = None) 
         ({"seed": 1}, "no parameter 'seed'"),
         ({"training": 5}, "'training' has parts, give one of them: .*training.seed"),
         ({"top_drivers": {"n": 1}}, "'top_drivers' has no parts, so top_drivers.n is not known"),
+        ({"batch_request": {"filepath": "x.csv"}}, "'batch_request' has no parts"),
         ({"training.seed": 1}, "as a dictionary in a dictionary"),
         ({"qqqq": 1}, "no parameter 'qqqq'. Known are: batch_request, best_rows_logged, end, model_version, run_date"),
     ],

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyspark
-from support.servers import free_port
+from processes import free_port, stop, wait_until_listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,33 +48,20 @@ def started(folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]
 @contextmanager
 def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """Start a master and workers; end them by their process ids."""
-    port, processes = free_port(), []
-    at = ["--host", "127.0.0.1"]
-    try:
+    port, at = free_port(), ["--host", "127.0.0.1"]
+    with ExitStack() as stack:
+
+        def running(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+            process = started(folder, name, *arguments)
+            stack.callback(stop, process, patience=30)
+            return process
+
         master = ["org.apache.spark.deploy.master.Master", *at, "--port", str(port), "--webui-port", "0"]
-        processes.append(started(folder, "master", *master))
-        wait_for(port)
-        for number in range(workers):
-            worker = ["org.apache.spark.deploy.worker.Worker", *at, "--port", "0", "--webui-port", "0"]
-            size = ["--cores", "1", "--memory", "1200m", f"spark://127.0.0.1:{port}"]
-            processes.append(started(folder, f"worker{number}", *worker, *size))
-        yield Cluster(f"spark://127.0.0.1:{port}", processes[1:], folder)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=30)
-
-
-def wait_for(port: int, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    message = f"nothing listens on {port}"
-    raise AssertionError(message)
+        wait_until_listening(running("master", *master), port, seconds=60)
+        worker = ["org.apache.spark.deploy.worker.Worker", *at, "--port", "0", "--webui-port", "0"]
+        size = ["--cores", "1", "--memory", "1200m", f"spark://127.0.0.1:{port}"]
+        ours = [running(f"worker{number}", *worker, *size) for number in range(workers)]
+        yield Cluster(f"spark://127.0.0.1:{port}", ours, folder)
 
 
 def children(pid: int) -> list[int]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
 
-from driver_ranking.datasets.spark import MappedRows, SparkRows
+from driver_ranking.datasets.spark_rows import MappedRows, SparkRows
 from driver_ranking.errors import ModelError, SparkError
 from feast_columnar.spark.folder import ParquetFolder
 

@@ -1,4 +1,7 @@
-"""A copy of the project in a folder of its own, and ways to run it."""
+"""A copy of the project in a folder of its own, and ways to run it.
+
+The benchmarks copy it by this file too, so nothing but the standard library is imported before it is used.
+"""
 
 import hashlib
 import shutil
@@ -7,9 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -41,6 +41,9 @@ def run_pipeline(
     project: Path, pipeline: str, params: Mapping[str, Any] | None = None, nodes: list[str] | None = None
 ) -> None:
     """Run a pipeline in this process, as ``kedro run`` does."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
     bootstrap_project(project)
     with KedroSession.create(project_path=project, runtime_params=dict(params or {})) as session:
         cast("KedroSession", session).run(pipeline_names=[pipeline], node_names=nodes)

@@ -304,5 +304,5 @@ def test_a_url_with_signs_of_patterns_is_that_file_alone() -> None:
 
 
 def test_columns_that_differ_in_case_alone_are_refused(write: Writer) -> None:
-    with pytest.raises(RequestError, match="'note', 'Note' differ in case alone"):
+    with pytest.raises(RequestError, match="has columns named 'note' and 'Note', which differ in case at most"):
         checked(write("request.csv", "event_timestamp,driver_id,note,Note\n2026-06-15T12:00:00Z,1,a,b\n"))

@@ -19,7 +19,6 @@ def test_what_is_saved_is_loaded_and_nothing_lies_beside_it(tmp_path: Path, kind
     dataset.save(data)
     assert dataset.load() == data
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
-    assert dataset.written_path == tmp_path / "folder" / "file"
 
 
 @pytest.mark.parametrize("kind", [ReplacedJSONDataset, ReplacedPickleDataset])
@@ -36,5 +35,4 @@ def test_other_places_are_written_as_kedro_does(tmp_path: Path) -> None:
     dataset = ReplacedJSONDataset(filepath="memory://replaced/file.json")
     dataset.save({"rows": 3})
     assert dataset.load() == {"rows": 3}
-    assert dataset.written_path is None
     assert not list(tmp_path.iterdir())

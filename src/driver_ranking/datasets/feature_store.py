@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
 
 
-class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
-    """What the Python files of a feature repo define. Read only."""
+# Not a dataset itself: of one that inherits its constructor from another, Kedro records `args` and `kwargs`.
+class _OfFeatureRepo:
+    """What datasets of a feature repo have in common: it is a folder here, and has a configuration."""
 
     def __init__(
         self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
@@ -23,6 +24,16 @@ class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
         """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
         self._repo = FeatureRepo(local_path(filepath, "A feature repo"), Path(config_file) if config_file else None)
         self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._repo.config_file.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._repo.path)}
+
+
+class FeatureDefinitionsDataset(_OfFeatureRepo, AbstractDataset[Never, "RepoContents"]):
+    """What the Python files of a feature repo define. Read only."""
 
     def load(self) -> "RepoContents":
         """Import the repo's files and return the Feast objects they define."""
@@ -33,23 +44,11 @@ class FeatureDefinitionsDataset(AbstractDataset[Never, "RepoContents"]):
         message = f"{self._repo.path}: definitions are only read."
         raise DatasetError(message)
 
-    def _exists(self) -> bool:
-        return self._repo.config_file.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._repo.path)}
-
-
-class FeatureStoreDataset(AbstractDataset["RepoContents", "FeatureStore"]):
+class FeatureStoreDataset(_OfFeatureRepo, AbstractDataset["RepoContents", "FeatureStore"]):
     """A Feast feature store: saving definitions applies them, as ``feast apply`` does; loading opens the store."""
 
-    def __init__(
-        self, *, filepath: str, config_file: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> None:
-        """Name the repo's folder, and its configuration if that is not the ``feature_store.yaml`` in it."""
-        self._repo = FeatureRepo(local_path(filepath, "A feature repo"), Path(config_file) if config_file else None)
-        self._store: FeatureStore | None = None
-        self.metadata = metadata
+    _store: "FeatureStore | None" = None
 
     def load(self) -> "FeatureStore":
         """Open the store; its registry is the one last applied."""
@@ -59,11 +58,5 @@ class FeatureStoreDataset(AbstractDataset["RepoContents", "FeatureStore"]):
         """Apply definitions; what is no longer defined is removed."""
         self._store = self._repo.apply(data)
 
-    def _exists(self) -> bool:
-        return self._repo.config_file.is_file()
-
     def _release(self) -> None:
         self._store = None
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._repo.path)}

