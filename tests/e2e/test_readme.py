@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from columnar_support.servers import free_port
 from support.projects import ROOT, copy_project
-from support.servers import Serving, environment, free_port
+from support.servers import Serving, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
