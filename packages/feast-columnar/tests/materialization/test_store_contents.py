@@ -1,4 +1,4 @@
-"""What an online store still has of a view, and that an incremental run fills one that has lost it."""
+"""What an online store still has of a view."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from columnar_support.online_repos import NOON, OURS, PROJECTS, OnlineRepo
 from columnar_support.servers import free_port, running_redis
 from feast.infra.provider import get_provider
 from feast.types import Float32
-from support.redis_projects import PASSWORD, RedisProject
 
 from feast_columnar.materialization.contents import has_features
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from feast import FeatureView
 
 
@@ -70,20 +68,3 @@ def test_of_other_stores_and_without_the_right_to_look_it_can_not_be_told(tmp_pa
         assert found(repo, view) is None
         nothing: Any = object()
         assert has_features(nothing, config, view) is None
-
-
-def test_an_incremental_run_fills_a_redis_that_was_emptied(
-    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = RedisProject(project, free_port(), tmp_path / "redis")
-    with store.redis(), redis.Redis(port=store.port, password=PASSWORD) as client:
-        store.materialize()
-        keys = client.dbsize()
-        assert keys
-        client.flushall()
-        store.materialize()
-        assert client.dbsize() == keys
-        assert "has no features of driver_stats" in caplog.text
-        caplog.clear()
-        store.materialize()
-        assert "has no features" not in caplog.text
