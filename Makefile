@@ -150,9 +150,11 @@ sample: $(STAMP) ## write the committed sample data anew
 
 lock: $(STAMP) ## pin the newest packages that pyproject.toml and the other environments' files admit
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+		--no-emit-package feast-columnar --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra serving --constraint requirements.lock --universal --python-version 3.11 \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-image.lock
+		--no-emit-package feast-columnar --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements-image.lock
 	$(BIN)/uv pip compile tests/protocol/requirements.in --universal --python-version 3.11 --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file tests/protocol/requirements.lock
 	$(BIN)/uv --no-config pip compile deploy/airflow/requirements.in --universal --python-version 3.11 --upgrade --quiet \
