@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[2]
-SQLITE = "feast_columnar.SharedSqliteOnlineStore"
-REDIS = """feast_columnar.SecretRedisOnlineStore
-    connection_string: ${THE_ADDRESS}
-    password_variable: THE_PASSWORD"""
+LINES = re.search(r"```yaml\n(.*?)```", (PACKAGE / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+REDIS = {
+    "type": "feast_columnar.SecretRedisOnlineStore",
+    "connection_string": "${THE_ADDRESS}",
+    "password_variable": "THE_PASSWORD",
+}
 USED = """
 from datetime import UTC, datetime, timedelta
 import pandas as pd
@@ -48,7 +51,8 @@ online = online.set_index("driver_id")
 for feature in features:
     pd.testing.assert_series_equal(last[feature], online[feature], check_names=False, check_dtype=False)
 provider = store._get_provider()
-print("as expected:", type(provider.online_store).__name__, type(provider.offline_store).__name__)
+used = (provider.online_store, provider.offline_store, provider.batch_engine)
+print("as expected:", *(type(one).__name__ for one in used))
 """
 
 
@@ -86,26 +90,31 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-@pytest.mark.parametrize(("extra", "online_store"), [("", SQLITE), ("[redis]", REDIS)])
-def test_three_lines_plug_it_in(place: Place, redis_server: str, extra: str, online_store: str) -> None:
-    place.run("pip", "install", "--disable-pip-version-check", f"{PACKAGE}{extra}")
+def plugged_in(config: Path, **other: object) -> dict[str, str]:
+    """Put the three lines of the README into a repo's settings, or others in their place, and return the class paths."""
+    assert LINES is not None
+    three = yaml.safe_load(LINES[1])
+    assert len(three) == 3
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    config.write_text(yaml.safe_dump({**settings, **three, **other}), encoding="utf-8")
+    return {section: ({**three, **other})[section]["type"].rpartition(".")[2] for section in three}
+
+
+@pytest.mark.parametrize("extra", ["", "redis"])
+def test_three_lines_plug_it_in(place: Place, redis_server: str, extra: str) -> None:
+    place.run("pip", "install", "--disable-pip-version-check", f"{PACKAGE}[{extra}]")
     packages = place.packages()
     assert {"feast", "feast-columnar", "duckdb"} <= packages
     assert not [name for name in packages if re.match("kedro|mlflow|mlserver|pyspark", name)]
-    assert ("redis" in packages) == (extra == "[redis]")
+    assert ("redis" in packages) == (extra == "redis")
 
     place.run("feast", "init", "shop")
     repo = "shop/feature_repo"
     config = place.folder / repo / "feature_store.yaml"
-    text, count = re.subn(r"(?<=online_store:\n    type: )sqlite", online_store, config.read_text(encoding="utf-8"))
-    assert count == 1
-    text += "\noffline_store:\n    type: feast_columnar.AsofOfflineStore\n"
-    text += "batch_engine:\n    type: feast_columnar.StreamingComputeEngine\n"
-    config.write_text(text, encoding="utf-8")
-
+    named = plugged_in(config, **({"online_store": REDIS} if extra == "redis" else {}))
     variables = {"THE_ADDRESS": redis_server, "THE_PASSWORD": ""}
     place.run("feast", "apply", inside=repo, **variables)
     place.run("feast", "materialize", "2020-01-01T00:00:00", "2100-01-01T00:00:00", inside=repo, **variables)
-    said = place.run("python", "-W", "error::FutureWarning", "-c", USED, inside=repo, **variables)
-    store = online_store.partition("\n")[0].rpartition(".")[2]
-    assert said.splitlines()[-1] == f"as expected: {store} AsofOfflineStore"
+    said = place.run("python", "-c", USED, inside=repo, **variables)
+    used = [named[section] for section in ("online_store", "offline_store", "batch_engine")]
+    assert said.splitlines()[-1] == f"as expected: {' '.join(used)}"
