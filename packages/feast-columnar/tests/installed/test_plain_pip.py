@@ -91,7 +91,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def plugged_in(config: Path, **other: object) -> dict[str, str]:
-    """Put the three lines of the README into a repo's settings, or others in their place, and return the class paths."""
+    """Put the three lines of the README into a repo's settings, or others in their place; return the classes."""
     assert LINES is not None
     three = yaml.safe_load(LINES[1])
     assert len(three) == 3
@@ -102,7 +102,7 @@ def plugged_in(config: Path, **other: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("extra", ["", "redis"])
 def test_three_lines_plug_it_in(place: Place, redis_server: str, extra: str) -> None:
-    place.run("pip", "install", "--disable-pip-version-check", f"{PACKAGE}[{extra}]")
+    place.run("pip", "install", "--disable-pip-version-check", f"{PACKAGE}[{extra}]" if extra else str(PACKAGE))
     packages = place.packages()
     assert {"feast", "feast-columnar", "duckdb"} <= packages
     assert not [name for name in packages if re.match("kedro|mlflow|mlserver|pyspark", name)]
