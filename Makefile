@@ -19,7 +19,7 @@ COLUMNAR := packages/feast-columnar
 ON_SPARK := */feast_columnar/spark/*
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
+.PHONY: help setup clients run test test-slow test-columnar lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core mus
 test-slow: $(STAMP) $(CLIENTS_STAMP) $(AIRFLOW_STAMP) ## run the slow tests; what runs on Spark alone must be covered completely
 	$(BIN)/pytest -m slow --cov --cov-report=
 	$(BIN)/coverage report --include='$(ON_SPARK)' --fail-under=100
+
+test-columnar: $(STAMP) ## run the tests of feast-columnar alone, the slow ones too; it must be covered completely, by branch
+	cd $(COLUMNAR) && $(CURDIR)/$(BIN)/pytest --cov --cov-report= && $(CURDIR)/$(BIN)/coverage report --fail-under=100
 
 lint: $(STAMP) ## check style, types, the direction of imports and the repository's own files
 	$(BIN)/ruff check
@@ -150,9 +153,11 @@ sample: $(STAMP) ## write the committed sample data anew
 
 lock: $(STAMP) ## pin the newest packages that pyproject.toml and the other environments' files admit
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+		--no-emit-package feast-columnar --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra serving --constraint requirements.lock --universal --python-version 3.11 \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-image.lock
+		--no-emit-package feast-columnar --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements-image.lock
 	$(BIN)/uv pip compile tests/protocol/requirements.in --universal --python-version 3.11 --upgrade --quiet \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file tests/protocol/requirements.lock
 	$(BIN)/uv --no-config pip compile deploy/airflow/requirements.in --universal --python-version 3.11 --upgrade --quiet \

@@ -1,4 +1,4 @@
-"""What several test suites need: a Redis of their own, projects that have been run, and one that is served."""
+"""What several test suites need: projects that have been run, and one that is served; see also columnar_support."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from support.servers import Serving, free_port, running_redis, serving
+from support.servers import Serving, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +26,6 @@ for _variable in (
     os.environ.pop(_variable, None)
 for _variable in [name for name in os.environ if name.startswith(("MLSERVER_", "DRIVER_RANKING_"))]:
     os.environ.pop(_variable)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of an empty Redis in memory, one for the session; tests keep apart by `db=` or by project."""
-    port = free_port()
-    with running_redis(tmp_path_factory.mktemp("redis"), port):
-        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

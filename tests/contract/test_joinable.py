@@ -18,7 +18,7 @@ from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinabl
 from feast_columnar.offline.store import AsofError
 
 if TYPE_CHECKING:
-    from contract.conftest import AsofRepo
+    from columnar_support.asof_repos import AsofRepo
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental feature")
 COLUMNS = ("driver_id", "event_timestamp")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import mlflow
 import numpy as np
 import pytest
+from processes import free_port
 from sklearn.linear_model import LinearRegression
-from support.servers import free_port, running_mlflow
+from support.servers import running_mlflow
 
 from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError
 from driver_ranking.model import FEATURE_SERVICE_TAG, ModelRegistry, RegistryLocation, TrainedModel

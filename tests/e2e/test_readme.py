@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from processes import stop
+from processes import free_port, stop
 from support.projects import ROOT, copy_project
-from support.servers import Serving, environment, free_port
+from support.servers import Serving, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
+from processes import free_port
 from support.projects import copy_project, run_pipeline
 from support.redis_projects import RedisProject
-from support.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

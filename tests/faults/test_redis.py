@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import free_port
 from support.load import Report, Watched, loading
 from support.proxy import slow_proxy
-from support.servers import free_port, serving
+from support.servers import serving
 
 if TYPE_CHECKING:
     from support.redis_projects import RedisProject

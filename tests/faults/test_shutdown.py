@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import free_port
 from support.load import REFUSED, UNANSWERED, Answers, Report, RunningLoad, loading
 from support.proxy import slow_proxy
-from support.servers import Serving, free_port, serving
+from support.servers import Serving, serving
 
 if TYPE_CHECKING:
     from pathlib import Path

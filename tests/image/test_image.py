@@ -44,15 +44,17 @@ def test_it_has_no_compiler_no_pip_no_cache_and_no_secret(image: Image) -> None:
 
 def test_it_has_what_a_run_needs_of_the_project_and_nothing_else(image: Image) -> None:
     app = image.files / "app"
-    files = ["feature_repo", "model-settings.json", "pyproject.toml", "settings.json", "src"]
+    files = ["feature_repo", "model-settings.json", "packages", "pyproject.toml", "settings.json", "src"]
     assert sorted(path.name for path in app.iterdir()) == [".telemetry", "conf", "data", *files]
     assert [path.name for path in (app / "data").iterdir()] == ["01_raw"]
+    assert [path.name for path in (app / "packages/feast-columnar").iterdir()] == ["src"]
     assert not [path for path in (app / "conf/local").iterdir() if path.name != ".gitkeep"]
 
 
 def test_all_modules_are_compiled_and_never_compared_with_their_source(image: Image) -> None:
     site = image.files / "opt/venv/lib/python3.11/site-packages"
-    for folder in (image.files / "app/src/driver_ranking", site / "feast", site / "mlflow", site / "mlserver"):
+    ours = [image.files / folder for folder in ("app/src/driver_ranking", "app/packages/feast-columnar/src")]
+    for folder in (*ours, site / "feast", site / "mlflow", site / "mlserver"):
         sources = [path for path in folder.rglob("*.py") if "templates" not in path.parts]
         assert len(sources) > 10
         for source in sources:

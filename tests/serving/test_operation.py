@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from processes import free_port
 from support.projects import ROOT
-from support.servers import environment, free_port, serving
+from support.servers import environment, serving
 
 if TYPE_CHECKING:
     from pathlib import Path

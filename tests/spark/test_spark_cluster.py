@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
-from spark.clusters import Cluster, children, cluster
+from columnar_support.clusters import Cluster, children, cluster
 from spark.test_spark_batch import OUTPUT, assert_equal_rows
 from support.projects import digests, kedro_command
 

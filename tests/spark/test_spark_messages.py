@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyspark
 import pytest
 import yaml
-from spark.clusters import cluster
+from columnar_support.clusters import cluster
+from processes import free_port
 from spark.test_spark_batch import OUTPUT, batch
-from support.servers import free_port
 
 from driver_ranking import spark
 from driver_ranking.errors import SparkError

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]
+from processes import free_port
 
 from support.projects import ROOT
-from support.servers import BIN, free_port
+from support.servers import BIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from processes import running_redis
 
 from support.projects import run_pipeline
-from support.servers import running_redis
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,8 +11,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from columnar_support.object_stores import BUCKET, running_s3, serving_files
 from kedro.io import DataCatalog, DatasetError
-from support.object_stores import BUCKET, running_s3, serving_files
 
 from driver_ranking.datasets.entity_rows import EntityRowsDataset
 from driver_ranking.datasets.feature_store import FeatureDefinitionsDataset, FeatureStoreDataset

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from support.servers import environment, free_port
+from processes import free_port
+from support.servers import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

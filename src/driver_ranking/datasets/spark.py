@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+_NOTES_FILE = "_driver_ranking.json"
+
 
 class SparkParquetDataset(PreviewsHead, SparkDatasetV2):  # type: ignore[misc]  # kedro-datasets has no types
     """A folder of Parquet files on one of Spark's file systems, written by Spark.

@@ -11,7 +11,7 @@ from driver_ranking import spark
 from driver_ranking.datasets.spark_workers import mapper, packed
 from driver_ranking.errors import FeatureStoreError, RequestError, SparkError
 from driver_ranking.feature_store.extraction import ExtractedFeatures, completed
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 from feast_columnar.spark.rows import column
 
 if TYPE_CHECKING:

@@ -1,0 +1,44 @@
+"""Files and names that would make other rows of what they hold: what the local store refuses or reads right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from offline import test_asof_files
+from offline.test_asof_files import BIG, NASTY, NOON, asked, over, table, write
+from spark.taken import taken
+
+if TYPE_CHECKING:
+    from columnar_support.spark_repos import SparkAsofRepo
+
+pytestmark = pytest.mark.slow
+
+TAKEN = {
+    "test_an_empty_day_written_by_pandas_does_not_make_other_drivers_of_large_ids",
+    "test_a_source_without_any_row_has_no_features",
+    "test_keys_are_not_compared_in_floating_point",
+    "test_decimal_keys_are_not_compared_with_floating_point",
+    "test_a_folder_with_rows_that_were_removed_is_refused",
+}
+tests = {name for name in vars(test_asof_files) if name.startswith("test_")}
+globals().update(taken(test_asof_files, tests - TAKEN))
+
+
+def test_any_names_give_what_they_give_locally(asof_repo: SparkAsofRepo) -> None:
+    plain = [name for name in NASTY if name != "FILENAME" and not set(name) & set(".`")]  # which Spark refuses
+    values = {name: [number, number + 1000] for number, name in enumerate(plain)}
+    files = [table([BIG - 1, BIG], [7, 8], **values), table([1], [9])]
+    over(asof_repo, write(asof_repo.folder / "days", *files), *plain[:12])
+    kept = {f"my {name}": [f"{name}1", f"{name}2", None] for name in plain}
+    entities = pd.concat([asked(BIG, BIG - 1, 1), pd.DataFrame(kept)], axis="columns")
+    found = asof_repo.features(entities, tuple(f"stats:{name}" for name in plain[:12]))
+    for name in plain[:12]:
+        assert [row[name] for row in found] == [*reversed(values[name]), None]
+    for name, column in kept.items():
+        assert [row[name] for row in found] == column
+    assert [row["driver_id"] for row in found] == [BIG, BIG - 1, 1]
+    given = pa.Table.from_pandas(pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON], "file": [1]}))
+    assert asof_repo.features(given, (f"stats:{plain[0]}",))[0]["file"] == 1
