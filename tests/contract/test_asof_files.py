@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import pytest
 from feast import FeatureView, Field
 from feast.types import Int64
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from support.drawn_tables import BIG, NOON, DrawnTable, drawn_tables
 from support.object_stores import serving_files
 
 from feast_columnar.offline.engine import RESERVED
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contract.conftest import AsofRepo
-
-BIG = 2**53 + 1
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-# made up by DuckDB, by Spark or by the store itself, now or before; words of SQL; and what needs to be quoted
-NASTY = (
-    *("file_row_number", "file_index", "filename", "FILENAME", "_metadata", "rowid", "file_size"),
-    *("asof: number of the row", "asof: group", "__index_level_0__", "__row_number"),
-    *("c0", "k0", "t", "o0", "f0", "h", "a", "v0", "entity", "source_0", "feature_0", "l", "s", "b"),
-    *("select", "order", 'a"b', "a'b", "a`b", "x.y", "x y", "näme", "*", "%s", "{x}", "$1", "?", "-", "[a]"),
-)
 
 
 def table(ids: Any, trips: Any, **more: Any) -> pa.Table:
@@ -232,65 +222,31 @@ def test_the_names_of_the_stores_own_columns_are_refused_everywhere(asof_repo: A
         asof_repo.trips(asked(1).assign(**taken))
 
 
-def plain_loop(rows: list[dict[str, Any]], requests: list[dict[str, Any]], feature: str) -> list[Any]:
-    """The join in a plain loop: the last of the latest rows."""
-    found = []
-    for request in requests:
-        best: dict[str, Any] | None = None
-        for row in rows:
-            matches = row["driver_id"] == request["driver_id"] and row["event_timestamp"] <= request["event_timestamp"]
-            if matches and (best is None or row["event_timestamp"] >= best["event_timestamp"]):
-                best = row
-        found.append(best[feature] if best else None)
-    return found
-
-
-IDS = st.sampled_from([1, 2, 3, BIG - 1, BIG, BIG + 1, -BIG, 2**62])
-MINUTES = st.integers(0, 3)
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(st.tuples(IDS, MINUTES), min_size=1, max_size=12),
-    requests=st.lists(st.tuples(IDS, MINUTES), min_size=1, max_size=6),
-    names=st.lists(st.sampled_from(NASTY), min_size=3, max_size=5, unique_by=str.casefold),
-    files=st.integers(1, 4),
-    seed=st.randoms(use_true_random=False),
-)
-def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(  # noqa: PLR0913, PLR0917 - what is drawn
-    shared_asof_repo: AsofRepo,
-    tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[int, int]],
-    requests: list[tuple[int, int]],
-    names: list[str],
-    files: int,
-    seed: Any,
+@given(drawn=drawn_tables())
+def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(
+    shared_asof_repo: AsofRepo, tmp_path_factory: pytest.TempPathFactory, drawn: DrawnTable
 ) -> None:
-    feature, ignored, kept = names[0], names[1], names[2]
-    features = [
-        {"driver_id": driver, "event_timestamp": NOON + timedelta(minutes=minute), feature: number, ignored: "x"}
-        for number, (driver, minute) in enumerate(rows)
-    ]
-    asked_for = [
-        {"driver_id": driver, "event_timestamp": NOON + timedelta(minutes=minute), kept: f"{number}"}
-        for number, (driver, minute) in enumerate(requests)
-    ]
-    whole, folder = pa.Table.from_pylist(features), tmp_path_factory.mktemp("files")
-    size = -(-len(features) // files)
-    for number, start in enumerate(range(0, len(features), size)):
-        order = seed.sample(whole.column_names, len(whole.column_names))
-        pq.write_table(whole.slice(start, size).select(order), folder / f"{number}.parquet")
-    pq.write_table(whole.slice(0, 0), folder / "99.parquet")
-    schema = [Field(name=feature, dtype=Int64)]
-    source = shared_asof_repo.source(folder, created_timestamp_column="")
-    view = FeatureView(name="stats", entities=[shared_asof_repo.entity()], schema=schema, source=source)
-    shared_asof_repo.apply(view)
+    register(shared_asof_repo, drawn, tmp_path_factory.mktemp("files"))
     request = tmp_path_factory.mktemp("request") / "[a]*.parquet"
-    pq.write_table(pa.Table.from_pylist(asked_for), request)
-    for entities in (request, pa.Table.from_pylist(asked_for), pd.DataFrame(asked_for)):
-        found = shared_asof_repo.features(entities, (f"stats:{feature}",))
-        assert [row[feature] for row in found] == plain_loop(features, asked_for, feature)
-        assert [row[kept] for row in found] == [row[kept] for row in asked_for]
+    pq.write_table(pa.Table.from_pylist(drawn.requests), request)
+    for entities in (request, pa.Table.from_pylist(drawn.requests), pd.DataFrame(drawn.requests)):
+        require_expected(shared_asof_repo, drawn, entities)
+
+
+def register(repo: AsofRepo, drawn: DrawnTable, folder: Path) -> None:
+    """Write the files of a drawn source, and register a view of its feature."""
+    drawn.write(folder)
+    source = repo.source(folder, created_timestamp_column="")
+    schema = [Field(name=drawn.feature, dtype=Int64)]
+    repo.apply(FeatureView(name="stats", entities=[repo.entity()], schema=schema, source=source))
+
+
+def require_expected(repo: AsofRepo, drawn: DrawnTable, entities: Any) -> None:
+    """Ask the store under test for what the plain loop gives."""
+    found = repo.features(entities, (f"stats:{drawn.feature}",))
+    assert [row[drawn.feature] for row in found] == drawn.expected
+    assert [row[drawn.kept] for row in found] == [row[drawn.kept] for row in drawn.requests]
 
 
 # ---- Times and types -----------------------------------------------------------------------------------------------
