@@ -13,7 +13,8 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 from feast.infra.offline_stores.file_source import FileLoggingDestination
 
-from feast_columnar.offline.engine import URL_SCHEME, AsofError, UnsupportedError, explained, listed
+from feast_columnar.offline.engine import URL_SCHEME, AsofError, UnsupportedError, explained
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.sources import located
 
 if TYPE_CHECKING:

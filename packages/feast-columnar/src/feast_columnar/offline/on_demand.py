@@ -17,7 +17,8 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref
 
-from feast_columnar.offline.engine import RESERVED, AsofError, listed
+from feast_columnar.offline.engine import RESERVED, AsofError
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.rules import Feature
 
 if TYPE_CHECKING:

@@ -29,10 +29,11 @@ from feast_columnar.offline.engine import (
     Relation,
     exact_pattern,
     explained,
-    listed,
 )
+from feast_columnar.offline.messages import listed, shown
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 from feast_columnar.offline.schemas import file_schemas, one_table, require_own_names, require_readable
+from feast_columnar.offline.text_files import TextFileError, header_line, header_names, require_few, uneven_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,6 +47,7 @@ _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json":
 _METADATA = "metadata"
 _CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+_SEPARATORS = ",\t;|"
 
 
 def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
@@ -182,7 +184,9 @@ def _require_times(engine: Engine, relation: Relation, name: str) -> None:
         f"WHERE {column} IS NOT NULL AND (TRY_CAST({column} AS TIMESTAMPTZ) IS NULL OR NOT {iso}) LIMIT 1",
     ).fetchone()
     if bad:
-        message = f"{relation.what}: '{bad[0]}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
+        message = (
+            f"{relation.what}: '{shown(bad[0])}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
+        )
         raise AsofError(message)
 
 
@@ -207,6 +211,16 @@ def check_entities(entities: object) -> None:
 
 def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     """Read entity rows, with numbers for their order if it matters."""
+    relation = _entity_rows(engine, entities, in_order=in_order)
+    try:
+        require_few(len(relation.columns))
+    except TextFileError as error:
+        message = f"{ENTITIES}: {error}"
+        raise AsofError(message) from None
+    return relation
+
+
+def _entity_rows(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     if isinstance(entities, pd.DataFrame):
         with explained(f"{ENTITIES} cannot be converted to Arrow"):
             entities = pa.Table.from_pandas(entities, preserve_index=False)
@@ -218,7 +232,7 @@ def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relatio
         return _entity_dataset(engine, entities, in_order=in_order)
     if isinstance(entities, str) and SQL_START.match(entities):
         engine.mount(entities, ENTITIES)
-        return _rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order)
+        return replace(_rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order), is_text=True)
     return _entity_file(engine, os.fspath(entities), in_order=in_order)
 
 
@@ -262,16 +276,38 @@ def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
     name = path.lower()
     if name.endswith(_CSV_SUFFIXES):
         engine.mount(path, ENTITIES)
-        return _rows(engine, f"(SELECT * FROM {_csv_scan(engine, path)})", in_order=in_order)
+        scan = f"(SELECT * FROM {_csv_scan(engine, path)})"
+        return replace(_rows(engine, scan, in_order=in_order), is_text=True)
     if name.endswith(_PARQUET_SUFFIXES) or _is_folder(path):
         return parquet_relation(engine, path, ENTITIES)
-    message = f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL"
+    message = (
+        f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL, "
+        "which begins with SELECT, WITH or FROM, or with a comment: -- to the end of a line, or between /* and */"
+    )
     raise AsofError(message)
 
 
 def _csv_scan(engine: Engine, path: str) -> str:
-    """Return the call that reads a CSV file, if its names are told apart, and what are times to DuckDB are ISO 8601."""
+    """Return the call that reads a CSV file, or say what is wrong with the file."""
     name, what = literal(exact_pattern(path) if _is_file(path) else path), f"{ENTITIES}: '{path}'"
+    if not _is_file(path):
+        return _sniffed_scan(engine, name, what)
+    try:
+        header = header_line(path)
+        header_names(header, max(_SEPARATORS, key=header.count))
+        return _sniffed_scan(engine, name, what)
+    except TextFileError as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from error
+    except AsofError as error:
+        if fault := uneven_ends(path, str(error)):
+            message = f"{what}: {fault}"
+            raise AsofError(message) from error
+        raise
+
+
+def _sniffed_scan(engine: Engine, name: str, what: str) -> str:
+    """Return the call, if the names are told apart, and what are times to DuckDB are ISO 8601."""
     sniffed = engine.execute(f"SELECT Delimiter, Quote, Escape, SkipRows, HasHeader FROM sniff_csv({name})").fetchone()
     *marks, skip, header = sniffed or ("", "", "", 0, False)
     if header:
@@ -310,7 +346,7 @@ def event_time_column(relation: Relation) -> str:
     if len(times) != 1:
         message = (
             f"{ENTITIES} need a column 'event_timestamp', or exactly one timestamp column; timestamp columns: "
-            f"{listed(times)}, all columns: {listed(relation.columns)}"
+            f"{listed(times)}; they have {relation.shape}"
         )
         raise AsofError(message)
     return times[0]

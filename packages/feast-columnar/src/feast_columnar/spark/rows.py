@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import pandas as pd
 import pyarrow as pa
 
-from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, AsofError, explained, listed
+from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, AsofError, explained
+from feast_columnar.offline.messages import listed, reason
 from feast_columnar.offline.rows import (
     MAX_ROWS_PER_FILE,
     SQL_START,
@@ -60,10 +61,10 @@ def spark_explained(what: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        reason = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
-        if from_worker := _OWN_ERROR.search(reason):
+        said = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+        if from_worker := _OWN_ERROR.search(said):
             raise AsofError(from_worker[1]) from error
-        message = f"{what}: {' '.join(line.strip() for line in reason.splitlines()[:2])}"
+        message = f"{what}: {' '.join(line.strip() for line in reason(said).splitlines()[:2])}"
         raise AsofError(message) from error
 
 
