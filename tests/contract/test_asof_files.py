@@ -378,7 +378,7 @@ def test_a_message_says_what_is_wrong_with_a_file_and_quotes_the_value_at_fault_
     ("sql", "message"),
     [
         (
-            "SELECT * FROM read_csv('{file}', auto_detect=false, columns={{'event_timestamp': 'DATE', 'x': 'INT'}})",
+            "FROM read_csv('{file}', auto_detect=false, columns={{'event_timestamp': 'DATE', 'driver_id': 'INT'}})",
             "CSV Error on Line",
         ),
         ("SELECT now() AS event_timestamp, x AS driver_id FROM read_json('{file}')", "Malformed JSON in file"),
