@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from driver_ranking import errors
 from driver_ranking.errors import DriverRankingError, SparkError
+from feast_columnar.offline.messages import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -247,7 +248,7 @@ def _translated(what: str, error: Exception) -> DriverRankingError:
         return SparkError(f"{what}: {lonely[0]} Check its workers and run again. Nothing was put in place.")
     if program := _NO_PYTHON.search(text):
         return SparkError(f"{what}: the workers have no Python at {program[1]!r}. Set `python` in spark.yml. {_SHIP}")
-    return SparkError(f"{what}: {_first_cause(text)}")
+    return SparkError(f"{what}: {reason(_first_cause(text))}")
 
 
 def _first_cause(text: str) -> str:

@@ -1,6 +1,7 @@
 """Entity rows: what is accepted, what is refused, and what the refusal says."""
 
 import gzip
+import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -144,7 +145,10 @@ BAD_TEXT: dict[str, tuple[str | bytes, str]] = {
     "float id": (HEADER + "2026-06-15\t1.0\n", "row 1: '1.0' in column 'driver_id' is not an integer"),
     "huge id": (HEADER + "2026-06-15\t9223372036854775808\n", "row 1: '9223372036854775808' in column 'driver_id'"),
     "long value": (HEADER + "2026-06-15\t" + "x" * 90 + "\n", r"row 1: 'x{39}\.\.\. in column 'driver_id'"),
-    "missing column": ("event_timestamp,driver\n2026-06-15,1\n", "'driver_id' is missing; the file has 'event_times"),
+    "missing column": (
+        "event_timestamp,driver\n2026-06-15,1\n",
+        "'driver_id' is missing; the file has 2 column.*'driver' c",
+    ),
     "semicolons": ("event_timestamp;driver_id\n2026-06-15;1\n", "separated by a semicolon; separate them by a comma"),
     "vertical bars": ("event_timestamp|driver_id\n2026-06-15|1\n", "separated by a vertical bar"),
     "no separator": ("driver_id\n1\n", "'event_timestamp' is missing; .* separated by a comma or a tab"),
@@ -160,7 +164,15 @@ BAD_TEXT: dict[str, tuple[str | bytes, str]] = {
         "line 3: Invalid unicode",
     ),
     "CR alone": (b"event_timestamp,driver_id\r2026-06-15,1\r", "its lines end in CR alone, or some do"),
-    "mixed ends": (b"event_timestamp,driver_id\r\n2026-06-15,1\n2026-06-15,2\r\n", "in CRLF, others in LF"),
+    "mixed ends": (
+        b"event_timestamp,driver_id\r\n2026-06-15,1\n2026-06-15,2\r\n",
+        "line 1 ends in CRLF, but line 2 in LF; end all in LF or all in CRLF",
+    ),
+    "another end far below": (
+        b"event_timestamp,driver_id\n" + b"2026-06-15,1\n" * 200_000 + b"2026-06-15,2\r2026-06-15,2\r\n",
+        "line 1 ends in LF, but line 200002 in CR; end all",
+    ),
+    "a name of any length": ("event_timestamp,driver_id," + "x" * 200_000, "a name in its header can't be read"),
     "a line break in the header": (
         b'event_timestamp,"driver\nid"\n2026-06-15,1\n',
         "name in its header has a line",
@@ -182,6 +194,51 @@ def test_bad_text_is_refused(write: Writer, case: str) -> None:
         checked(path)
     assert str(raised.value).startswith(path)
     assert str(raised.value).endswith("Nothing was written.")
+
+
+def test_line_breaks_within_quotes_may_end_as_they_like(write: Writer) -> None:
+    text = 'event_timestamp,driver_id,note\r\n2026-06-15,1,"a\nb"\r\n'
+    assert read(checked(write("request.csv", text)))[0]["note"] == "a\nb"
+    with pytest.raises(RequestError, match="line 3: Expected Number of Columns: 3 Found: 2"):
+        checked(write("request.csv", text + "2026-06-15,2\r\n"))
+
+
+QUIET = "c0ffee canary"
+QUOTING: dict[str, tuple[str | bytes, str]] = {
+    "a missing column": (f"root:x:0:{QUIET}:/root\n", "the file has 1 column"),
+    "a short line": (f"{HEADER}2026-06-15\t1\n{QUIET}\n", "line 3: Expected Number of Columns: 2 Found: 1"),
+    "a long line": (f"{HEADER}2026-06-15\t1\t{QUIET}\n", "line 2: Expected Number of Columns: 2 Found: 3"),
+    "an open quote": (f'{HEADER}2026-06-15\t"{QUIET}\n', "line 2: Value with unterminated quote"),
+    "not UTF-8": (f"{HEADER}2026-06-15\t{QUIET}".encode() + b"\xff\n", "line 2: Invalid unicode"),
+    "a header that is not UTF-8": (QUIET.encode() + b"\xff\n", "header line can't be read"),
+    "a line of some megabytes": (f"{HEADER}2026-06-15\t{QUIET * 200_000}\n", "line 2: Maximum line size"),
+    "a value": (f"event_timestamp\tdriver_id\tnote\n2026-06-15\tx\t{QUIET}\n", "'x' in column 'driver_id'"),
+    "a long value": (f"{HEADER}2026-06-15\t{'x' * 40}{QUIET}\n", r"'x{39}\.\.\. in column"),
+    "mixed ends": (f"{HEADER}2026-06-15\t{QUIET}\r\n", "line 1 ends in LF, but line 2 in CRLF"),
+    "another column twice": (f"event_timestamp,driver_id,driver_id,{QUIET}\n", "one twice: 'driver_id'"),
+}
+
+
+@pytest.mark.parametrize("case", QUOTING)
+def test_no_message_quotes_more_than_the_value_at_fault(write: Writer, case: str) -> None:
+    content, message = QUOTING[case]
+    with pytest.raises(RequestError, match=message) as raised:
+        checked(write("request.csv", content))
+    assert QUIET not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [f"PAR1{QUIET}", f"PAR1{QUIET * 100}PAR1", json.dumps({"x": QUIET})])
+def test_what_is_no_parquet_is_not_quoted(write: Writer, content: str) -> None:
+    for name in ("request.parquet", "request.json"):
+        with pytest.raises(RequestError) as raised:
+            checked(write(name, content))
+        assert QUIET not in str(raised.value)
+
+
+def test_too_many_columns_of_parquet_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({f"c{number}": [1] for number in range(10_001)}), tmp_path / "request.parquet")
+    with pytest.raises(RequestError, match="there are 10001 columns; 10000 are the most"):
+        checked(str(tmp_path / "request.parquet"))
 
 
 def test_the_first_faults_are_named_and_all_are_counted(write: Writer) -> None:

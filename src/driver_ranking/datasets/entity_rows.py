@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Never, NoReturn
 
 import duckdb
@@ -16,13 +17,14 @@ from kedro.io import AbstractDataset, DatasetError
 
 from driver_ranking.datasets.fetched import FetchedFile
 from driver_ranking.datasets.preview import TablePreview, table_preview
-from driver_ranking.datasets.request_files import FileSource, RequestSource, listed
+from driver_ranking.datasets.request_files import FileSource, RequestSource
+from feast_columnar.offline.messages import listed, shown
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 
 logger = logging.getLogger(__name__)
 
 _LISTED_FAULTS = 5
-_LONGEST_VALUE = 40  # characters of a faulty value that a message shows
+_NEAR = 0.6
 
 _NAIVE_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*"
 _INTEGER_PATTERN = r"\s*[+-]?\d+\s*"
@@ -107,8 +109,7 @@ def rules_of(
     makers |= dict.fromkeys(key_columns, _key_rule) | dict.fromkeys(number_columns, _number_rule)
     missing = [column for column in makers if column not in source.types]
     if missing:
-        hint = "" if source.is_parquet else " Columns are separated by a comma or a tab, and the first line names them."
-        source.fail(f"the column {listed(missing)} is missing; the file has {listed(source.types)}.{hint}")
+        source.fail(f"the column {listed(missing)} is missing; {_others(source, missing)}")
     rules = []
     for column, make in makers.items():
         rule = make(column, source.types[column])
@@ -116,6 +117,16 @@ def rules_of(
             source.fail(f"the column {column!r} has the type {source.types[column]}, which can't be read.")
         rules.append(rule)
     return rules
+
+
+def _others(source: RequestSource, missing: list[str]) -> str:
+    """Say which columns there are; of text only what is nearly right: its first line may be anything."""
+    if source.is_parquet:
+        return f"the file has {listed(source.types)}."
+    near = {match for name in missing for match in get_close_matches(name, source.types, n=1, cutoff=_NEAR)}
+    nearest = f", of which {listed(sorted(near))} comes nearest" if near else ", and none is called nearly so"
+    rule = "Columns are separated by a comma or a tab, and the first line names them."
+    return f"the file has {len(source.types)} column(s){nearest}. {rule}"
 
 
 def _check_lines(source: FileSource) -> None:
@@ -184,8 +195,7 @@ def fault_of(rule: Rule, value: object) -> str:
 def _shown(value: object) -> str:
     if value is None or value == "":
         return "nothing"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+    return shown(repr(value) if isinstance(value, str) else value)
 
 
 def select_typed(source: RequestSource, rules: list[Rule]) -> str:

@@ -1,27 +1,25 @@
 """The file of a request, opened: its scan in SQL and the raw types of its columns."""
 
-import csv
-import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 import duckdb
-import fsspec
 
 from driver_ranking.datasets.long_lines import LONGEST_LINE, ends_with_long_line
 from driver_ranking.datasets.refusal import refusal
 from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import exact_pattern
+from feast_columnar.offline.messages import listed, reason
 from feast_columnar.offline.rules import literal
 from feast_columnar.offline.schemas import file_schemas, require_own_names, require_readable
+from feast_columnar.offline.text_files import TextFileError, header_line, header_names, require_few, uneven_ends
 
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
 _PARQUET_SUFFIXES = {".parquet", ".parq", ".pq"}
-_MOST_COLUMNS = 10_000
-_LONGEST_HEADER = 1 << 20  # bytes
 
 
 class RequestSource:
@@ -63,9 +61,9 @@ class FileSource(RequestSource):
         try:
             return self._connection.execute(sql).fetchall()
         except duckdb.Error as error:
-            mixed = not self.is_parquet and _has_mixed_ends(self._path)
-            hint = " Some lines end in CRLF, others in LF." if mixed else ""
-            self.fail(f"can't be read: {str(error).splitlines()[0]}{hint}")
+            said = reason(error)
+            fault = uneven_ends(self._path, said)
+            self.fail(f"{fault}." if fault else f"can't be read: {said.splitlines()[0]}")
 
     @property
     def lenient_scan(self) -> str:
@@ -81,22 +79,23 @@ class FileSource(RequestSource):
             (file,) = file_schemas([self._path], self.filepath)
         except AsofError as error:
             self.fail(f"can't be read: {error.__cause__}")
-        if len(file.schema) > _MOST_COLUMNS:
-            self.fail(f"it has {len(file.schema)} columns; {_MOST_COLUMNS} are the most.")
         with self._refusing():
+            require_few(len(file.schema))
             require_readable(file.schema, self.filepath)
         return f"read_parquet({self._sql_path}, hive_partitioning=false)"
 
     def _text_scan(self) -> str:
-        header = self._header_line()
-        if ends_with_long_line(Path(self._path)):
-            self.fail(f"its last line has more than {LONGEST_LINE // 1_000_000} million bytes.")
-        self.separator = self._separator(header)
-        names = next(csv.reader([header], delimiter=self.separator))
+        try:
+            header = header_line(self._path)
+            if ends_with_long_line(Path(self._path)):
+                self.fail(f"its last line has more than {LONGEST_LINE // 1_000_000} million bytes.")
+            self.separator = self._separator(header)
+            names = header_names(header, self.separator)
+        except TextFileError as error:
+            self.fail(f"{error}.")
         if len(set(names)) < len(names) or "" in names:
-            self.fail(f"the header has a column without a name or one twice: {listed(names)}.")
-        if len(names) > _MOST_COLUMNS:
-            self.fail(f"it has {len(names)} columns; {_MOST_COLUMNS} are the most.")
+            alike = [name for name, count in Counter(names).items() if count > 1 or not name]
+            self.fail(f"the header has a column without a name or one twice: {listed(alike)}.")
         with self._refusing():
             require_own_names(names, self.filepath)
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
@@ -110,23 +109,8 @@ class FileSource(RequestSource):
         """Refuse the file where the offline store would refuse its columns."""
         try:
             yield
-        except AsofError as error:
+        except (TextFileError, AsofError) as error:
             self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
-
-    def _header_line(self) -> str:
-        try:
-            with fsspec.open(f"file://{self._path}", "rb", compression="infer") as file:
-                raw: bytes = file.readline(_LONGEST_HEADER)
-            header = raw.decode("utf-8-sig").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-            self.fail(f"its header line can't be read as UTF-8 text: {error}.")
-        if "\r" in header:
-            self.fail("its lines end in CR alone, or some do; end all in LF or all in CRLF.")
-        if len(raw) == _LONGEST_HEADER:
-            self.fail(f"its first line, which names the columns, has more than {_LONGEST_HEADER} bytes.")
-        if header.count('"') % 2:
-            self.fail("a name in its header has a line break, or a quotation mark that is not doubled; rename it.")
-        return header
 
     def _separator(self, header: str) -> str:
         found = [separator for separator in _SEPARATORS if separator in header]
@@ -137,15 +121,3 @@ class FileSource(RequestSource):
 
     def _describe(self) -> dict[str, str]:
         return {str(name): str(sql_type) for name, sql_type, *_ in self.query(f"DESCRIBE SELECT * FROM {self.scan}")}
-
-
-def _has_mixed_ends(path: str) -> bool:
-    """Look at the beginning of a text file."""
-    with fsspec.open(f"file://{path}", "rb", compression="infer") as file:
-        beginning: bytes = file.read(_LONGEST_HEADER)
-    return 0 < beginning.count(b"\r\n") < beginning.count(b"\n")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for a message."""
-    return ", ".join(repr(name) for name in names)

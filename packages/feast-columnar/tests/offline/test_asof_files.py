@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from columnar_support.drawn_tables import BIG, NOON, DrawnTable, drawn_tables
 from columnar_support.object_stores import serving_files
 from feast import FeatureView, Field
 from feast.types import Int64
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from feast_columnar.offline.engine import RESERVED
 from feast_columnar.offline.schemas import go_together
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from columnar_support.asof_repos import AsofRepo
-
-BIG = 2**53 + 1
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-# made up by DuckDB, by Spark or by the store itself, now or before; words of SQL; and what needs to be quoted
-NASTY = (
-    *("file_row_number", "file_index", "filename", "FILENAME", "_metadata", "rowid", "file_size"),
-    *("asof: number of the row", "asof: group", "__index_level_0__", "__row_number"),
-    *("c0", "k0", "t", "o0", "f0", "h", "a", "v0", "entity", "source_0", "feature_0", "l", "s", "b"),
-    *("select", "order", 'a"b', "a'b", "a`b", "x.y", "x y", "näme", "*", "%s", "{x}", "$1", "?", "-", "[a]"),
-)
 
 
 def table(ids: Any, trips: Any, **more: Any) -> pa.Table:
@@ -232,65 +222,31 @@ def test_the_names_of_the_stores_own_columns_are_refused_everywhere(asof_repo: A
         asof_repo.trips(asked(1).assign(**taken))
 
 
-def plain_loop(rows: list[dict[str, Any]], requests: list[dict[str, Any]], feature: str) -> list[Any]:
-    """The join in a plain loop: the last of the latest rows."""
-    found = []
-    for request in requests:
-        best: dict[str, Any] | None = None
-        for row in rows:
-            matches = row["driver_id"] == request["driver_id"] and row["event_timestamp"] <= request["event_timestamp"]
-            if matches and (best is None or row["event_timestamp"] >= best["event_timestamp"]):
-                best = row
-        found.append(best[feature] if best else None)
-    return found
-
-
-IDS = st.sampled_from([1, 2, 3, BIG - 1, BIG, BIG + 1, -BIG, 2**62])
-MINUTES = st.integers(0, 3)
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(st.tuples(IDS, MINUTES), min_size=1, max_size=12),
-    requests=st.lists(st.tuples(IDS, MINUTES), min_size=1, max_size=6),
-    names=st.lists(st.sampled_from(NASTY), min_size=3, max_size=5, unique_by=str.casefold),
-    files=st.integers(1, 4),
-    seed=st.randoms(use_true_random=False),
-)
-def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(  # noqa: PLR0913, PLR0917 - what is drawn
-    shared_asof_repo: AsofRepo,
-    tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[int, int]],
-    requests: list[tuple[int, int]],
-    names: list[str],
-    files: int,
-    seed: Any,
+@given(drawn=drawn_tables())
+def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(
+    shared_asof_repo: AsofRepo, tmp_path_factory: pytest.TempPathFactory, drawn: DrawnTable
 ) -> None:
-    feature, ignored, kept = names[0], names[1], names[2]
-    features = [
-        {"driver_id": driver, "event_timestamp": NOON + timedelta(minutes=minute), feature: number, ignored: "x"}
-        for number, (driver, minute) in enumerate(rows)
-    ]
-    asked_for = [
-        {"driver_id": driver, "event_timestamp": NOON + timedelta(minutes=minute), kept: f"{number}"}
-        for number, (driver, minute) in enumerate(requests)
-    ]
-    whole, folder = pa.Table.from_pylist(features), tmp_path_factory.mktemp("files")
-    size = -(-len(features) // files)
-    for number, start in enumerate(range(0, len(features), size)):
-        order = seed.sample(whole.column_names, len(whole.column_names))
-        pq.write_table(whole.slice(start, size).select(order), folder / f"{number}.parquet")
-    pq.write_table(whole.slice(0, 0), folder / "99.parquet")
-    schema = [Field(name=feature, dtype=Int64)]
-    source = shared_asof_repo.source(folder, created_timestamp_column="")
-    view = FeatureView(name="stats", entities=[shared_asof_repo.entity()], schema=schema, source=source)
-    shared_asof_repo.apply(view)
+    register(shared_asof_repo, drawn, tmp_path_factory.mktemp("files"))
     request = tmp_path_factory.mktemp("request") / "[a]*.parquet"
-    pq.write_table(pa.Table.from_pylist(asked_for), request)
-    for entities in (request, pa.Table.from_pylist(asked_for), pd.DataFrame(asked_for)):
-        found = shared_asof_repo.features(entities, (f"stats:{feature}",))
-        assert [row[feature] for row in found] == plain_loop(features, asked_for, feature)
-        assert [row[kept] for row in found] == [row[kept] for row in asked_for]
+    pq.write_table(pa.Table.from_pylist(drawn.requests), request)
+    for entities in (request, pa.Table.from_pylist(drawn.requests), pd.DataFrame(drawn.requests)):
+        require_expected(shared_asof_repo, drawn, entities)
+
+
+def register(repo: AsofRepo, drawn: DrawnTable, folder: Path) -> None:
+    """Write the files of a drawn source, and register a view of its feature."""
+    drawn.write(folder)
+    source = repo.source(folder, created_timestamp_column="")
+    schema = [Field(name=drawn.feature, dtype=Int64)]
+    repo.apply(FeatureView(name="stats", entities=[repo.entity()], schema=schema, source=source))
+
+
+def require_expected(repo: AsofRepo, drawn: DrawnTable, entities: Any) -> None:
+    """Ask the store under test for what the plain loop gives."""
+    found = repo.features(entities, (f"stats:{drawn.feature}",))
+    assert [row[drawn.feature] for row in found] == drawn.expected
+    assert [row[drawn.kept] for row in found] == [row[drawn.kept] for row in drawn.requests]
 
 
 # ---- Times and types -----------------------------------------------------------------------------------------------
@@ -368,6 +324,83 @@ def test_sql_may_begin_with_a_comment(asof_repo: AsofRepo) -> None:
     for comment in ("-- from here\n", "/* select\n */ ", "-- a\n  /* b */ ("):
         end = ")" if comment.endswith("(") else " -- the end"
         assert asof_repo.trips(f"{comment}{sql}{end}") == [1]
+
+
+def test_what_is_no_sql_is_told_how_sql_begins(asof_repo: AsofRepo) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    for text in ("# from here\nSELECT 1", "/* no end SELECT 1", "SELEC 1"):
+        with pytest.raises(AsofError, match="SQL, which begins with SELECT, WITH or FROM, or with a comment: --"):
+            asof_repo.trips(text)
+
+
+# ---- What a message says of a file ---------------------------------------------------------------------------------
+
+QUIET = "c0ffee canary"
+TOP, FILLED = "event_timestamp,driver_id,note\n", f"{NOON.isoformat()},1,5\n" * 21_000
+ENTITY_FILES: dict[str, tuple[str, str]] = {
+    "CR alone": (f"driver_id,event_timestamp\r1,{QUIET}\r", "its lines end in CR alone, or some do; end all in LF"),
+    "mixed ends": (f"{TOP}{QUIET},1,x\r\n", "line 1 ends in LF, but line 2 in CRLF; end all in LF or all in CRLF"),
+    "another end far below": (f"{TOP}{FILLED}{NOON.isoformat()},1,5\r\n", "line 1 ends in LF, but line 21002 in CRLF"),
+    "a header with a line break": (f'driver_id,"{QUIET}\n"\n1,2\n', "a name in its header has a line break"),
+    "a header without an end": (f"driver_id,{QUIET * 100_000}", "has more than 1048576 bytes"),
+    "many columns": (",".join(f"{QUIET}{number}" for number in range(10**4 + 1)), "10001 columns; 10000 are the most"),
+    "no header": (f"root:x:0:{QUIET}\nother:x\n", r"column 'event_timestamp', .* they have 1 column\(s\)"),
+    "a missing key": (
+        f"event_timestamp,{QUIET}\n{NOON.isoformat()},1\n",
+        r"'driver_id', which .* it has 2 column\(s\)",
+    ),
+    "a short line": (f"{TOP}{FILLED}{QUIET}\n", "Line: 21002\nExpected Number of Columns: 3 Found: 1"),
+    "a long line": (f"{TOP}{FILLED}{NOON.isoformat()},1,5,{QUIET}\n", "Expected Number of Columns: 3 Found: 4"),
+    "another type": (
+        f"{TOP}{f'{NOON.isoformat()},1,a{chr(10)}' * 21_000}{NOON.isoformat()},x,{QUIET}\n",
+        'converting column "driver_id". Could not convert string "x"',
+    ),
+    "a long value": (f"{TOP}{FILLED}{NOON.isoformat()},1,{'x' * 100}{QUIET}\n", r"string \"x{40}\.\.\.\" to 'BIGINT'"),
+    "no time": (f"{TOP}{FILLED}x,1,5\n{QUIET},1,5\n", "'x' in column 'event_timestamp' is not a time"),
+    "a long line of megabytes": (f"{TOP}{FILLED}{QUIET * 200_000},1,5\n", "Maximum line size of 2000000 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", ENTITY_FILES)
+def test_a_message_says_what_is_wrong_with_a_file_and_quotes_the_value_at_fault_alone(
+    asof_repo: AsofRepo, tmp_path: Path, case: str
+) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    content, message = ENTITY_FILES[case]
+    request = tmp_path / "request.csv"
+    request.write_bytes(content.encode())
+    with pytest.raises(AsofError, match=message) as error:
+        asof_repo.trips(str(request))
+    assert QUIET not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        (
+            "FROM read_csv('{file}', auto_detect=false, columns={{'event_timestamp': 'DATE', 'driver_id': 'INT'}})",
+            "CSV Error on Line",
+        ),
+        ("SELECT now() AS event_timestamp, x AS driver_id FROM read_json('{file}')", "Malformed JSON in file"),
+        ("SELECT now() AS event_timestamp, x AS driver_id FROM read_parquet('{file}')", "No magic bytes found"),
+        ("SELECT now() AS event_timestamp, content::BIGINT AS driver_id FROM read_text('{file}')", "Could not convert"),
+    ],
+)
+def test_nor_do_messages_of_sql_quote_a_file(asof_repo: AsofRepo, tmp_path: Path, sql: str, message: str) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    file = tmp_path / "rows"
+    file.write_text(f'{{"x": [{"1" * 100}{QUIET}\n', encoding="utf-8")
+    with pytest.raises(AsofError, match=message) as error:
+        asof_repo.trips(sql.format(file=file))
+    assert QUIET not in str(error.value)
+
+
+def test_too_many_columns_of_any_kind_are_refused_before_they_are_joined(asof_repo: AsofRepo) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    columns = {f"c{number}": [1] for number in range(10**4)}
+    entities = pa.table({"driver_id": [1], "event_timestamp": [NOON], **columns})
+    with pytest.raises(AsofError, match="the entity rows: there are 10002 columns; 10000 are the most"):
+        asof_repo.trips(entities)
 
 
 def test_a_source_may_lie_on_a_web_server_but_not_at_the_end_of_a_chain(asof_repo: AsofRepo) -> None:

@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from columnar_support.drawn_tables import BIG, NASTY, NOON, DrawnTable, drawn_tables
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from offline import test_asof_files
-from offline.test_asof_files import BIG, NASTY, NOON, asked, over, table, write
+from offline.test_asof_files import asked, over, register, require_expected, table, write
 from spark.taken import taken
+
+from feast_columnar.errors import AsofError
 
 if TYPE_CHECKING:
     from columnar_support.spark_repos import SparkAsofRepo
 
 pytestmark = pytest.mark.slow
 
+REFUSED = set(".`")
 TAKEN = {
     "test_an_empty_day_written_by_pandas_does_not_make_other_drivers_of_large_ids",
     "test_a_source_without_any_row_has_no_features",
@@ -27,8 +34,32 @@ tests = {name for name in vars(test_asof_files) if name.startswith("test_")}
 globals().update(taken(test_asof_files, tests - TAKEN))
 
 
+# a job takes a second: few examples, each with one kind of entity rows, and what fails is not made smaller
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(drawn=drawn_tables(), kind=st.sampled_from(["file", "table", "frame"]))
+def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(
+    shared_asof_repo: SparkAsofRepo, tmp_path_factory: pytest.TempPathFactory, drawn: DrawnTable, kind: str
+) -> None:
+    register(shared_asof_repo, drawn, tmp_path_factory.mktemp("files"))
+    rows = pa.Table.from_pylist(drawn.requests)
+    request = tmp_path_factory.mktemp("request") / "[a]*.parquet"
+    pq.write_table(rows, request)
+    entities = {"file": request, "table": rows, "frame": pd.DataFrame(drawn.requests)}[kind]
+    if not REFUSED & set(drawn.feature + drawn.kept):
+        require_expected(shared_asof_repo, drawn, entities)
+        return
+    with pytest.raises(AsofError, match="PySpark takes none with a dot or a backtick: rename it") as error:
+        require_expected(shared_asof_repo, drawn, entities)
+    assert any(f"'{name}'" in str(error.value) for name in (drawn.feature, drawn.kept))
+
+
 def test_any_names_give_what_they_give_locally(asof_repo: SparkAsofRepo) -> None:
-    plain = [name for name in NASTY if name != "FILENAME" and not set(name) & set(".`")]  # which Spark refuses
+    plain = [name for name in NASTY if name != "FILENAME" and not REFUSED & set(name)]
     values = {name: [number, number + 1000] for number, name in enumerate(plain)}
     files = [table([BIG - 1, BIG], [7, 8], **values), table([1], [9])]
     over(asof_repo, write(asof_repo.folder / "days", *files), *plain[:12])

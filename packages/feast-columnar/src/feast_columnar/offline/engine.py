@@ -16,6 +16,7 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from feast_columnar.errors import AsofError
+from feast_columnar.offline.messages import listed, reason
 from feast_columnar.offline.rules import quoted
 
 if TYPE_CHECKING:
@@ -41,24 +42,33 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
-        message = f"{what}: {error}"
+        message = f"{what}: {reason(error)}"
         raise AsofError(message) from error
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table expression, its columns with their DuckDB types, the columns that number its rows, and its name."""
+    """A table expression, its columns with their DuckDB types, the columns that number its rows, and its name.
+
+    Of text, the columns may be called anything that the first line says: no message lists them.
+    """
 
     sql: str
     columns: dict[str, str]
     order: tuple[str, ...]
     what: str
+    is_text: bool = False
+
+    @property
+    def shape(self) -> str:
+        """Say which columns there are, or how many."""
+        return f"{len(self.columns)} column(s)" if self.is_text else listed(self.columns)
 
     def require(self, names: Iterable[str], why: str) -> None:
         """Refuse a relation that lacks a column; `why` says who needs it."""
         missing = [name for name in names if name not in self.columns]
         if missing:
-            message = f"{self.what} has no column {listed(missing)}, {why}; it has {listed(self.columns)}"
+            message = f"{self.what} has no column {listed(missing)}, {why}; it has {self.shape}"
             raise AsofError(message)
 
 
@@ -143,8 +153,3 @@ def open_engine(options: Mapping[str, Any]) -> Iterator[Engine]:
         with closing(connection):
             connection.execute("SET TimeZone = 'UTC'")
             yield Engine(connection)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for an error message."""
-    return ", ".join(f"'{name}'" for name in names) or "none"

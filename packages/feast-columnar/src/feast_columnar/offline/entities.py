@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +23,13 @@ from feast_columnar.offline.engine import (
     Relation,
     exact_pattern,
     explained,
-    listed,
 )
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.parquet import is_file, is_folder, parquet_files, parquet_relation
 from feast_columnar.offline.rows import require_distinct, require_times
 from feast_columnar.offline.rules import literal
 from feast_columnar.offline.schemas import require_own_names
+from feast_columnar.offline.text_files import TextFileError, header_line, header_names, require_few, uneven_ends
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,6 +38,7 @@ _EVENT_TIME = "event_timestamp"
 SQL_START = re.compile(r"([\s(]|--[^\n]*\n|/\*.*?\*/)*(select|with|from)([\s(\"'*]|--|/\*)", re.IGNORECASE | re.DOTALL)
 _CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+_SEPARATORS = ",\t;|"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ def check_entities(entities: object) -> None:
 
 def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     """Read entity rows, with numbers for their order if it matters."""
+    relation = _entity_rows(engine, entities, in_order=in_order)
+    try:
+        require_few(len(relation.columns))
+    except TextFileError as error:
+        message = f"{ENTITIES}: {error}"
+        raise AsofError(message) from None
+    return relation
+
+
+def _entity_rows(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     if isinstance(entities, pd.DataFrame):
         with explained(f"{ENTITIES} cannot be converted to Arrow"):
             entities = pa.Table.from_pandas(entities, preserve_index=False)
@@ -71,7 +83,7 @@ def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relatio
         return _entity_dataset(engine, entities, in_order=in_order)
     if isinstance(entities, str) and SQL_START.match(entities):
         engine.mount(entities, ENTITIES)
-        return _rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order)
+        return replace(_rows(engine, f"(\n{entities.rstrip().rstrip(';')}\n)", in_order=in_order), is_text=True)
     return _entity_file(engine, os.fspath(entities), in_order=in_order)
 
 
@@ -115,16 +127,38 @@ def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
     name = path.lower()
     if name.endswith(_CSV_SUFFIXES):
         engine.mount(path, ENTITIES)
-        return _rows(engine, f"(SELECT * FROM {_csv_scan(engine, path)})", in_order=in_order)
+        scan = f"(SELECT * FROM {_csv_scan(engine, path)})"
+        return replace(_rows(engine, scan, in_order=in_order), is_text=True)
     if name.endswith(_PARQUET_SUFFIXES) or is_folder(path):
         return parquet_relation(engine, path, ENTITIES)
-    message = f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL"
+    message = (
+        f"{ENTITIES}: '{path}' is neither a Parquet (.parquet) nor a CSV (.csv, .tsv) file, nor DuckDB SQL, "
+        "which begins with SELECT, WITH or FROM, or with a comment: -- to the end of a line, or between /* and */"
+    )
     raise AsofError(message)
 
 
 def _csv_scan(engine: Engine, path: str) -> str:
-    """Return the call that reads a CSV file, if its names are told apart, and what are times to DuckDB are ISO 8601."""
+    """Return the call that reads a CSV file, or say what is wrong with the file."""
     name, what = literal(exact_pattern(path) if is_file(path) else path), f"{ENTITIES}: '{path}'"
+    if not is_file(path):
+        return _sniffed_scan(engine, name, what)
+    try:
+        header = header_line(path)
+        header_names(header, max(_SEPARATORS, key=header.count))
+        return _sniffed_scan(engine, name, what)
+    except TextFileError as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from error
+    except AsofError as error:
+        if fault := uneven_ends(path, str(error)):
+            message = f"{what}: {fault}"
+            raise AsofError(message) from error
+        raise
+
+
+def _sniffed_scan(engine: Engine, name: str, what: str) -> str:
+    """Return the call, if the names are told apart, and what are times to DuckDB are ISO 8601."""
     sniffed = engine.execute(f"SELECT Delimiter, Quote, Escape, SkipRows, HasHeader FROM sniff_csv({name})").fetchone()
     *marks, skip, header = sniffed or ("", "", "", 0, False)
     if header:
@@ -152,7 +186,7 @@ def event_time_column(relation: Relation) -> str:
     if len(times) != 1:
         message = (
             f"{ENTITIES} need a column 'event_timestamp', or exactly one timestamp column; timestamp columns: "
-            f"{listed(times)}, all columns: {listed(relation.columns)}"
+            f"{listed(times)}; they have {relation.shape}"
         )
         raise AsofError(message)
     return times[0]

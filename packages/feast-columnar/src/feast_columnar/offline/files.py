@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from feast.infra.offline_stores.file_source import FileLoggingDestination
 
 from feast_columnar.errors import AsofError, UnsupportedError
-from feast_columnar.offline.engine import URL_SCHEME, explained, listed
+from feast_columnar.offline.engine import URL_SCHEME, explained
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.sources import located
 
 if TYPE_CHECKING:

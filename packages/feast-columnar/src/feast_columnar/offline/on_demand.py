@@ -18,7 +18,8 @@ from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref
 
 from feast_columnar.errors import AsofError
-from feast_columnar.offline.engine import RESERVED, listed
+from feast_columnar.offline.engine import RESERVED
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.rules import Feature
 
 if TYPE_CHECKING:

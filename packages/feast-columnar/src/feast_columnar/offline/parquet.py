@@ -16,8 +16,8 @@ from feast_columnar.offline.engine import (
     Engine,
     Relation,
     exact_pattern,
-    listed,
 )
+from feast_columnar.offline.messages import listed
 from feast_columnar.offline.rules import literal, quoted
 from feast_columnar.offline.schemas import file_schemas, one_table, require_readable
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from feast_columnar.errors import AsofError
+from feast_columnar.offline.messages import shown
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def require_times(engine: Engine, relation: Relation, name: str) -> None:
         f"WHERE {column} IS NOT NULL AND (TRY_CAST({column} AS TIMESTAMPTZ) IS NULL OR NOT {iso}) LIMIT 1",
     ).fetchone()
     if bad:
-        message = f"{relation.what}: '{bad[0]}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
+        message = (
+            f"{relation.what}: '{shown(bad[0])}' in column '{name}' is not a time; write 2026-01-31T12:00:00+00:00"
+        )
         raise AsofError(message)
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from feast_columnar.errors import AsofError
-from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, explained, listed
+from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, explained
 from feast_columnar.offline.entities import SQL_START, TimeRange
+from feast_columnar.offline.messages import listed, reason
 from feast_columnar.offline.parquet import MAX_ROWS_PER_FILE, refuse_tables
 from feast_columnar.offline.rows import require_distinct
 from feast_columnar.spark.folder import GLOB, as_url, exactly, located, path_in, setting
@@ -57,10 +58,10 @@ def spark_explained(what: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        reason = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
-        if from_worker := _OWN_ERROR.search(reason):
+        said = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+        if from_worker := _OWN_ERROR.search(said):
             raise AsofError(from_worker[1]) from error
-        message = f"{what}: {' '.join(line.strip() for line in reason.splitlines()[:2])}"
+        message = f"{what}: {' '.join(line.strip() for line in reason(said).splitlines()[:2])}"
         raise AsofError(message) from error
 
 
