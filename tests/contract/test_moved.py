@@ -89,7 +89,7 @@ def test_feast_goes_on_with_the_old_names_and_says_the_new_ones_once(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*the old name goes with the next release:FutureWarning")
 def test_the_store_on_spark_likewise(tmp_path: Path, session: SparkSession) -> None:
-    assert session
+    assert session.version
     path = old_repo(tmp_path, "feature_store_spark.yaml")
     run(tmp_path, "feast", "-c", "feature_repo", "apply")
     store = feast.FeatureStore(fs_yaml_file=path)

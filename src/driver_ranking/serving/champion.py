@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, find_service
 from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
 from driver_ranking.model_features import features_of
@@ -20,8 +21,6 @@ from feast_columnar.online.reader import OnlineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from feast_columnar.online.reader import OnlineReader
 
 
 KEY = "driver_id"
@@ -138,8 +137,6 @@ class ChampionLoader:
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
-        from feast_columnar.online.reader import open_reader  # needs Feast, which `open` imports in its own, faster way
-
         features = features_of(model, find_service(store, model.feature_service))
         require_no_request_features(store, features, model)
         reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)

@@ -79,7 +79,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Watch the groups; of rows so few that they would not be split otherwise."""
     watch = Watched(tmp_path / "sizes", [])
     watch.folder.mkdir()
-    joining, planned = asof_spark_workers.joining, asof_spark_groups.planned
+    joining, planned = asof_spark_workers.joining, planning.planned
 
     def noting(*arguments: Any) -> Any:
         join, folder = joining(*arguments), str(watch.folder)
@@ -94,9 +94,9 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
         watch.groups = planned(*arguments)
         return watch.groups
 
-    monkeypatch.setattr(asof_spark, "joining", noting)
-    monkeypatch.setattr(asof_spark, "planned", keeping)
-    monkeypatch.setattr(asof_spark_groups, "_FEW_ROWS", 10)
+    monkeypatch.setattr(plan, "joining", noting)
+    monkeypatch.setattr(plan, "planned", keeping)
+    monkeypatch.setattr(planning, "_FEW_ROWS", 10)
     return watch
 
 
