@@ -77,7 +77,7 @@ def make_repo(folder: Path, online_store: Mapping[str, str]) -> Callable[[], Fea
     now = datetime.now(tz=UTC)
     views = [_view(folder, entity, name, now) for name in VIEWS]
     store = FeatureStore(config=config)
-    store.apply([entity, *views, FeatureService(name=SERVICE, features=views)])
+    store.apply([entity, *views, FeatureService(name=SERVICE, features=[*views])])
     store.materialize(now - timedelta(days=1), now)
     return lambda: FeatureStore(config=config)
 

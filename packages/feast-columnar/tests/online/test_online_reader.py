@@ -67,7 +67,7 @@ def test_views_of_several_keys_have_no_key_in_common(sqlite_repo: OnlineRepo) ->
     views = [sqlite_repo.view({"rate": Float32}, "one"), sqlite_repo.view({"trips": Int32}, "two", entity=other)]
     mapped = views[1].with_join_key_map({"person": "driver_id"})
     services = [
-        FeatureService(name="apart", features=views),
+        FeatureService(name="apart", features=[*views]),
         FeatureService(name="mapped", features=[views[0], mapped]),
     ]
     store = sqlite_repo.apply(other, *views, *services)
