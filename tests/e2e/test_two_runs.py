@@ -147,6 +147,16 @@ def test_rows_of_another_request_are_not_scored(project: Path, monkeypatch: pyte
     assert scored(project) == {1002}
 
 
+def test_a_request_that_has_changed_since_is_scored_as_it_was_extracted(project: Path) -> None:
+    first, second = write_requests(project)
+    run_pipeline(project, "batch", {"batch_request": first}, nodes=["extract_features"])
+    (project / second).replace(project / first)
+    run_pipeline(project, "batch", {"batch_request": first}, nodes=["predict"])
+    assert scored(project) == {1001}
+    run_pipeline(project, "batch", {"batch_request": first})
+    assert scored(project) == {1002}
+
+
 def test_a_place_that_takes_no_lock_is_named_and_nothing_is_changed(project: Path) -> None:
     shutil.rmtree(project / "data/07_model_output")
     (project / "data/07_model_output").write_text("no folder", encoding="utf-8")
