@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_materialize import redis_server
+from borrowed import redis_server
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float32, Float64, Int64
 from measure import ROOT, machine, markdown_table, ratios, spread

@@ -25,6 +25,7 @@
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
       OutputInUseError                  500  another run writes the same output
+      OutputPlaceError                  500  an output can't be written, or locked, where it is to be
       SparkError                        500  Spark can't be started, or failed
       NotReadyError                     503  no model is loaded yet
         UnloadedError                   503  the model was taken out of service (404 by the protocol)
@@ -233,6 +234,12 @@ class OutputInUseError(DriverRankingError):
     """Another run writes what this one would write."""
 
     summary = "Another run writes the same output. The log says which."
+
+
+class OutputPlaceError(DriverRankingError):
+    """An output of a run can't be written, or locked, where it is to be."""
+
+    summary = "An output can't be written. The log says which."
 
 
 class SparkError(DriverRankingError):

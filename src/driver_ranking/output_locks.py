@@ -18,7 +18,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from driver_ranking.errors import OutputInUseError
+from driver_ranking.errors import OutputInUseError, OutputPlaceError
 
 _UNKNOWN: Final = {"pid": "unknown", "host": "unknown", "since": "unknown"}
 
@@ -95,21 +95,33 @@ def _unmake(folders: Iterable[Path]) -> None:
 
 
 def _locked(output: Path) -> ExitStack:
+    try:
+        return _acquired(output)
+    except OSError as error:  # of a full disk, the command itself says it
+        message = (
+            f"{output} can't be written: {error.strerror or error}. Let the user of this run write to its folder, or "
+            "name another place in the catalog. Nothing was changed."
+        )
+        raise OutputPlaceError(message) from error
+
+
+def _acquired(output: Path) -> ExitStack:
     path = lock_path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    stack = ExitStack()
-    try:
-        stack.enter_context(FileLock(path, blocking=False, thread_local=False))
-    except Timeout:
-        holder = _holder(path)
-        message = (
-            f"{output} is being written by another run: process {holder['pid']} on {holder['host']}, since "
-            f"{holder['since']}. Wait for its end, or end it. Nothing was changed."
-        )
-        raise OutputInUseError(message) from None
-    since = datetime.now(tz=UTC).isoformat(timespec="seconds")
-    path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}), encoding="utf-8")
-    return stack
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(path, blocking=False, thread_local=False))
+        except Timeout:
+            holder = _holder(path)
+            message = (
+                f"{output} is being written by another run: process {holder['pid']} on {holder['host']}, since "
+                f"{holder['since']}. Wait for its end, or end it. Nothing was changed."
+            )
+            raise OutputInUseError(message) from None
+        since = datetime.now(tz=UTC).isoformat(timespec="seconds")
+        own = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        path.write_text(json.dumps(own), encoding="utf-8")  # a lock whose holder can't be told is let go
+        return stack.pop_all()
 
 
 def _holder(path: Path) -> Mapping[str, object]:

@@ -1,17 +1,15 @@
 """What a user sees at the end of `kedro run`: a message for what was refused, a traceback for what nobody foresaw."""
 
-import contextlib
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
-from support.projects import kedro_command
+from support.disks import mounted
+from support.projects import digests, kedro_command
 from support.servers import environment
 
 from driver_ranking.cli import run
@@ -84,29 +82,75 @@ def test_both_programs_end_so(project: Path, program: list[str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
-    """Mount a disk of some size on a folder, which takes root."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user can't mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607 - as root, who has it on the PATH
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("folder", "kilobytes"), [("data/06_models/mlflow", 700), ("data/05_model_input", 40)], ids=["registry", "rows"]
+    ("folder", "kilobytes"),
+    [("data/06_models/mlflow", 700), ("data/05_model_input", 40), ("data/06_models/mlflow/artifacts", 64)],
+    ids=["registry", "rows", "artifacts"],
 )
 def test_a_full_disk_is_said_in_a_sentence(fresh_project: Path, folder: str, kilobytes: int) -> None:
     (fresh_project / folder).mkdir(parents=True)
-    with small_disk(fresh_project / folder, kilobytes):
+    with mounted(fresh_project / folder, f"size={kilobytes}k"):
         ended = kedro_command(fresh_project, "run", "--pipelines", "training")
+    assert_full(ended)
+
+
+def assert_full(ended: subprocess.CompletedProcess[str]) -> None:
     assert ended.returncode == 1, ended.stderr
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("Error: The disk is full")
     assert "Free some space" in last
     assert "Traceback" not in ended.stderr
     assert "SQL:" not in ended.stderr.splitlines()[-2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pipeline", "folder", "kilobytes"),
+    [
+        ("materialize", "data/04_feature", 32),
+        ("materialize", "data/04_feature", 120),
+        ("batch", "data/05_model_input", 4),
+        ("batch", "data/07_model_output", 4),
+        ("reporting", "data/08_reporting", 8),
+    ],
+    ids=["opening the online store", "its rows", "extracted rows", "scored rows", "plots"],
+)
+def test_so_it_is_after_training(project: Path, pipeline: str, folder: str, kilobytes: int) -> None:
+    with mounted(project / folder, f"size={kilobytes}k"):
+        ended = kedro_command(project, "run", "--pipelines", pipeline)
+    assert_full(ended)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_before_a_run_if_not_even_a_lock_has_room(project: Path) -> None:
+    folder = project / "data/07_model_output"
+    with mounted(folder, "size=4k"):
+        (folder / "other").write_bytes(b"x" * 4096)
+        ended = kedro_command(project, "run", "--pipelines", "batch")
+    assert_full(ended)
+    assert ended.stderr.count("Running node") == 0
+
+
+BAD_REQUESTS = {
+    "CR alone": (b"event_timestamp,driver_id\r2026-06-15,1\r", "its lines end in CR alone, or some do; end all in LF"),
+    "mixed ends": (b"event_timestamp,driver_id\n2026-06-15,1\r\n", "line 1 ends in LF, but line 2 in CRLF; end all"),
+    "a header with a line break": (b'event_timestamp,"driver\nid"\n2026-06-15,1\n', "a name in its header has a line"),
+    "many columns": (",".join(map(str, range(10**5))).encode(), "there are 100000 columns; 10000 are the most"),
+    "a header without an end": (b"event_timestamp,driver_id," + b"x" * 2**24, "has more than 1048576 bytes"),
+    "a short line": (b"event_timestamp,driver_id\n2026-06-15\n", "line 2: Expected Number of Columns: 2 Found: 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_REQUESTS)
+def test_what_is_wrong_with_a_request_is_said_before_anything_is_done(
+    project: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    content, message = BAD_REQUESTS[case]
+    (project / "bad.csv").write_bytes(content)
+    before = digests(project / "data")
+    ended = run_here(project, monkeypatch, "batch", "--params", "batch_request=bad.csv")
+    assert ended.exit_code == 1
+    assert "/bad.csv: " in ended.stderr
+    assert message in ended.stderr
+    assert digests(project / "data") == before

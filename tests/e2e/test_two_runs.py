@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +18,10 @@ import pytest
 from filelock import FileLock
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
+from support.disks import mounted
 from support.projects import digests, run_pipeline
 
-from driver_ranking.errors import OutputInUseError, RequestError
+from driver_ranking.errors import OutputInUseError, OutputPlaceError, RequestError
 from driver_ranking.output_locks import OutputLocks, lock_path
 
 OUTPUT = "data/07_model_output/batch_output.parquet"
@@ -143,6 +145,31 @@ def test_rows_of_another_request_are_not_scored(project: Path, monkeypatch: pyte
     assert scored(project) == {1001}
     run_pipeline(project, "batch", {"batch_request": str(project / second)}, nodes=["predict"])
     assert scored(project) == {1002}
+
+
+def test_a_request_that_has_changed_since_is_scored_as_it_was_extracted(project: Path) -> None:
+    first, second = write_requests(project)
+    run_pipeline(project, "batch", {"batch_request": first}, nodes=["extract_features"])
+    (project / second).replace(project / first)
+    run_pipeline(project, "batch", {"batch_request": first}, nodes=["predict"])
+    assert scored(project) == {1001}
+    run_pipeline(project, "batch", {"batch_request": first})
+    assert scored(project) == {1002}
+
+
+def test_a_place_that_takes_no_lock_is_named_and_nothing_is_changed(project: Path) -> None:
+    shutil.rmtree(project / "data/07_model_output")
+    (project / "data/07_model_output").write_text("no folder", encoding="utf-8")
+    before = digests(project / "data")
+    with pytest.raises(OutputPlaceError, match=r"batch_output\.parquet can't be written: .*Let the user of this run"):
+        run_pipeline(project, "batch")
+    assert digests(project / "data") == before
+
+
+def test_a_folder_that_is_only_read_is_said_so(project: Path) -> None:
+    folder = project / "data/07_model_output"
+    with mounted(folder, "ro"), pytest.raises(OutputPlaceError, match="can't be written: Read-only file system"):
+        run_pipeline(project, "batch")
 
 
 def test_what_is_not_a_local_file_has_no_lock(tmp_path: Path) -> None:

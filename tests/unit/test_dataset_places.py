@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -17,6 +18,7 @@ from kedro.io import DataCatalog, DatasetError
 from driver_ranking.datasets.entity_rows import EntityRowsDataset
 from driver_ranking.datasets.feature_store import FeatureDefinitionsDataset, FeatureStoreDataset
 from driver_ranking.datasets.registered_model import RegisteredModelDataset
+from driver_ranking.errors import RequestError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +109,19 @@ def test_a_place_that_can_only_be_read_is_not_written_in_silence(tmp_path: Path)
 def test_a_scheme_that_nobody_knows_is_refused(filepath: str) -> None:
     with pytest.raises(DatasetError, match="can't be opened"):
         catalog_with({"filepath": filepath}, {}).load("rows")
+
+
+STORES = [("gs", "gcsfs"), ("gcs", "gcsfs"), ("abfs", "adlfs"), ("az", "adlfs"), ("sftp", "paramiko")]
+
+
+@pytest.mark.parametrize(("scheme", "package"), [one for one in STORES if find_spec(one[1]) is None])
+def test_a_store_whose_package_is_missing_is_refused_by_the_name_of_it(scheme: str, package: str) -> None:
+    url, install = f"{scheme}://bucket/rows.parquet", rf"(?i)install.*{package}|{package}.*install"
+    with pytest.raises(DatasetError, match=install) as output:
+        catalog_with({"filepath": url}, {}).load("rows")
+    assert isinstance(output.value.__cause__, SettingError)  # ends a run as a message
+    with pytest.raises(RequestError, match=install):
+        EntityRowsDataset(filepath=url, key_columns=["driver_id"]).check()
 
 
 def test_what_has_to_be_here_is_not_made_in_a_folder_named_like_a_scheme(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kedro.io.core import get_filepath_str, get_protocol_and_path
 
 from driver_ranking.atomic_file import replacing
 from driver_ranking.datasets.preview import TablePreview, table_preview
+from driver_ranking.errors import SettingError
 
 
 @runtime_checkable
@@ -54,17 +55,17 @@ class ParquetStreamDataset(AbstractVersionedDataset[WritesParquet | pa.RecordBat
             metadata: What Kedro's plugins are told of this dataset.
 
         Raises:
-            DatasetError: fsspec does not know the scheme, or lacks the package for it.
+            SettingError: fsspec does not know the scheme, or lacks the package for it, which the message names.
         """
         if "::" in filepath:
             message = f"{filepath} can't be opened: chains of file systems are only for what is read, such as requests."
-            raise DatasetError(message)
+            raise SettingError(message)
         self._protocol, path = get_protocol_and_path(filepath, version)
         try:
             self._file_system = fsspec.filesystem(self._protocol, **(credentials or {}), **(fs_args or {}))
         except (ImportError, ValueError) as error:
             message = f"{filepath} can't be opened: {error}"
-            raise DatasetError(message) from error
+            raise SettingError(message) from error
         if self._protocol not in {
             "http",
             "https",

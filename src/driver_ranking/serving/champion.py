@@ -17,10 +17,11 @@ from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.request_features import require_no_request_features
 from driver_ranking.serving.threads import DaemonThread
 from feast_columnar.freshness import microseconds_now
-from feast_columnar.online.reader import OnlineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from feast_columnar.online.reader import OnlineReader
 
 
 KEY = "driver_id"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 from decimal import Decimal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -400,6 +401,20 @@ def test_too_many_columns_of_any_kind_are_refused_before_they_are_joined(asof_re
     columns = {f"c{number}": [1] for number in range(10**4)}
     entities = pa.table({"driver_id": [1], "event_timestamp": [NOON], **columns})
     with pytest.raises(AsofError, match="the entity rows: there are 10002 columns; 10000 are the most"):
+        asof_repo.trips(entities)
+
+
+@pytest.mark.parametrize(("scheme", "package"), [("gs", "gcsfs"), ("abfs", "adlfs"), ("az", "adlfs")])
+@pytest.mark.parametrize("what", ["a source", "a file", "a query"])
+def test_a_store_whose_package_is_missing_is_refused_by_the_name_of_it(
+    asof_repo: AsofRepo, scheme: str, package: str, what: str
+) -> None:
+    if find_spec(package):
+        pytest.skip(f"{package} is there")
+    url = f"{scheme}://bucket/rows.parquet"
+    asof_repo.apply(asof_repo.view(source=asof_repo.source(url)) if what == "a source" else asof_repo.view())
+    entities = {"a source": asked(1), "a file": url, "a query": f"SELECT * FROM '{url}'"}[what]
+    with pytest.raises(AsofError, match=rf"fsspec has no file system for {scheme}:// \(.*nstall {package}"):
         asof_repo.trips(entities)
 
 

@@ -17,9 +17,7 @@ from feast import Field
 from feast.types import UnixTimestamp
 
 from feast_columnar.errors import AsofError
-from feast_columnar.spark import groups as asof_spark_groups
-from feast_columnar.spark import store as asof_spark
-from feast_columnar.spark import workers as asof_spark_workers
+from feast_columnar.spark import groups, plan, planning, workers
 from feast_columnar.spark.folder import setting
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class Watched:
     """What was planned, and how many rows of both sides each group had."""
 
     folder: Path
-    groups: list[asof_spark_groups.Groups]
+    groups: list[groups.Groups]
 
     def sizes(self) -> list[int]:
         return [int(path.name.partition("-")[0]) for path in self.folder.iterdir()]
@@ -79,7 +77,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Watch the groups; of rows so few that they would not be split otherwise."""
     watch = Watched(tmp_path / "sizes", [])
     watch.folder.mkdir()
-    joining, planned = asof_spark_workers.joining, planning.planned
+    joining, planned = workers.joining, planning.planned
 
     def noting(*arguments: Any) -> Any:
         join, folder = joining(*arguments), str(watch.folder)

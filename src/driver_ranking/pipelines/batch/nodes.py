@@ -132,7 +132,12 @@ def predict(
 
 
 def _require_request(extracted_for: str, request_name: str) -> None:
-    """Refuse rows of another request: another run has extracted them since, or this one was not told for which."""
+    """Refuse rows of another request: another run has extracted them since, or this one was not told for which.
+
+    A request is told by its name, not by what it holds: scored are the rows that were extracted last for this name,
+    each with its own columns, whatever has been written there since. Who wants to keep two states of a request apart
+    gives them two names, or two run dates.
+    """
     if _absolute(extracted_for) != _absolute(request_name):
         message = (
             f"The extracted rows are those of the request {extracted_for!r}, and this run is for {request_name!r}. Run "

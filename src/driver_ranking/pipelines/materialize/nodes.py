@@ -41,6 +41,8 @@ def materialize(
             incremental run is.
         FeatureStoreError: A store fails, or its times depend on the zone of this process, which is not UTC.
     """
+    from feast_columnar.materialization.ranges import online_views
+
     with own_errors():
         require_utc_for(feature_store._get_provider().online_store)  # noqa: SLF001 - Feast has no other way
     now = datetime.now(tz=UTC)
@@ -54,7 +56,7 @@ def materialize(
     if first is not None and first >= last:
         message = f"start={first.isoformat()} is not before end={last.isoformat()}."
         raise RequestError(message)
-    views = sorted(view.name for view in feature_store.list_feature_views() if view.online)
+    views = [view.name for view in online_views(feature_store)]
     _run(feature_store, first, last, now)
     last = min(last, now)  # rows that arrive from here on are for the next run
     mode = "incremental" if first is None else "full"

@@ -31,7 +31,7 @@ def materialize_range(store: FeatureStore, start: datetime, end: datetime, now: 
         end: The last event time.
         now: The time before any row was read.
     """
-    for view in _online_views(store):
+    for view in online_views(store):
         last = brought_up_to(view)
         if last is not None and last < start:
             logger.warning(
@@ -54,7 +54,7 @@ def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> None:
         now: The time before any row was read.
     """
     with _remembering(store.registry, now):
-        for view in _online_views(store):
+        for view in online_views(store):
             last, said = brought_up_to(view), view.most_recent_end_time
             if last is None or said is None:
                 continue
@@ -76,8 +76,10 @@ def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> None:
         store.materialize_incremental(end_date=end)
 
 
-def _online_views(store: FeatureStore) -> list[FeatureView]:
-    return [view for view in store.list_feature_views() if view.online]
+def online_views(store: FeatureStore) -> list[FeatureView]:
+    """Return the views that Feast materializes, those of streams among them, sorted by name."""
+    views = [*store.list_feature_views(), *store.list_stream_feature_views()]
+    return sorted((view for view in views if view.online and view.enabled), key=lambda view: str(view.name))
 
 
 @contextlib.contextmanager
