@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -835,17 +834,3 @@ def test_any_key_is_encoded_as_feast_encodes_it(rows: list[tuple[Any, ...]]) -> 
 
     assert keys is not None
     assert keys.to_pylist() == expected
-
-
-# --- The benchmark ----------------------------------------------------------------------------------------------------
-
-
-def test_benchmark_writes_its_table(tmp_path: Path) -> None:
-    script, table = Path(__file__).parents[2] / "benchmarks" / "bench_materialize.py", tmp_path / "table.md"
-    options = ["--drivers", "1000", "--runs", "1", "--cases", "asof+streaming", "--output", str(table)]
-
-    subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=True)
-
-    written = table.read_text(encoding="utf-8")
-    assert "1000 drivers; median (lowest to highest) of 1 runs" in written
-    assert written.count("| asof+streaming |") == 2
