@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +70,7 @@ from feast_columnar.online.values import encode_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 ENGINE = "feast_columnar.materialization.engine.StreamingComputeEngine"
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)
@@ -834,17 +833,3 @@ def test_any_key_is_encoded_as_feast_encodes_it(rows: list[tuple[Any, ...]]) -> 
 
     assert keys is not None
     assert keys.to_pylist() == expected
-
-
-# --- The benchmark ----------------------------------------------------------------------------------------------------
-
-
-def test_benchmark_writes_its_table(tmp_path: Path) -> None:
-    script, table = Path(__file__).parents[2] / "benchmarks" / "bench_materialize.py", tmp_path / "table.md"
-    options = ["--drivers", "1000", "--runs", "1", "--cases", "asof+streaming", "--output", str(table)]
-
-    subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=True)
-
-    written = table.read_text(encoding="utf-8")
-    assert "1000 drivers; median (lowest to highest) of 1 runs" in written
-    assert written.count("| asof+streaming |") == 2
