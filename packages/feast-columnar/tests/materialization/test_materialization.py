@@ -65,6 +65,7 @@ from feast_columnar.online.batches import Layout, encode_batch
 from feast_columnar.online.keys import encode_keys
 from feast_columnar.online.redis import RedisWriter, exchange
 from feast_columnar.online.sqlite import SqliteWriter
+from feast_columnar.online.sqlite_store import SharedSqliteOnlineStore
 from feast_columnar.online.stores import bulk_writer
 from feast_columnar.online.values import encode_column
 
@@ -649,6 +650,17 @@ def test_which_stores_and_views_have_a_fast_writer(tmp_path: Path, redis_server:
     assert bulk_writer(SqliteOnlineStore(), sqlite, indexed) is None
     assert bulk_writer(SqliteOnlineStore(), old, view) is None
     assert bulk_writer(Recorder(), sqlite, view) is None
+
+
+@pytest.mark.parametrize("option", ["vector_enabled", "enable_openai_compatible_store"])
+def test_tables_with_further_columns_are_left_to_the_shared_store_as_well(tmp_path: Path, option: str) -> None:
+    config = Repos("sqlite", tmp_path, "", "duckdb").open("stock").config
+    _, view = view_of(source_of(tmp_path, numbers(3)), NUMBERS)
+    more = config.model_copy(deep=True)
+    setattr(more.online_store, option, True)
+
+    assert isinstance(bulk_writer(SharedSqliteOnlineStore(), config, view), SqliteWriter)
+    assert bulk_writer(SharedSqliteOnlineStore(), more, view) is None
 
 
 def test_times_that_only_feast_may_judge() -> None:
