@@ -36,7 +36,7 @@ globals().update(taken(test_asof_files, tests - TAKEN))
 
 # a job takes a second: few examples, each with one kind of entity rows, and what fails is not made smaller
 @settings(
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -38,8 +38,9 @@ def header_line(path: str) -> str:
     """
     try:
         with fsspec.open(_url(path), "rb", compression="infer") as file:
-            raw, _, rest = file.read(_LONGEST_HEADER).partition(b"\n")
-        header: str = raw.decode("utf-8-sig").rstrip("\r")
+            beginning: bytes = file.read(_LONGEST_HEADER)
+        raw, _, rest = beginning.partition(b"\n")
+        header = raw.decode("utf-8-sig").rstrip("\r")
     except (OSError, ValueError, EOFError, zlib.error) as error:
         message = f"its header line can't be read as UTF-8 text: {error}"
         raise TextFileError(message) from error
