@@ -136,14 +136,9 @@ def compare(
     except ModelNotFoundError:
         return Comparison(Verdict.NO_CHAMPION)
     try:
-        champion = current_champion.resolve(version)
-        predictor = current_champion.load(champion)
-        _require_one_scale(fitted_model, predictor, label_of(rows, training), version)
-        theirs = _champion_features(champion, rows, feature_store, training)
-        scored = score_rows(theirs, predictor.predict)
-        if not scored.scored.any():
-            message = f"no held-out row has all features of the {champion.label}."
-            raise ModelError(message)
+        predictor = current_champion.load(current_champion.resolve(version))
+        _require_one_scale(fitted_model, predictor, label_of(rows, training))
+        scored = _champion_scores(predictor, rows, feature_store, training)
     except Exception as error:  # noqa: BLE001 - a model is anybody's, and so is the library that it needs
         return Comparison(Verdict.NOT_COMPARABLE, version, _one_line(error))
     return _compared(fitted_model, rows, scored, training, version)
@@ -174,7 +169,7 @@ def _compared(
     )
 
 
-def _require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArray[np.float64], version: str) -> None:
+def _require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArray[np.float64]) -> None:
     """Refuse to measure a probability and a prediction of the label against one another, unless the label is 0 or 1.
 
     Raises:
@@ -183,10 +178,26 @@ def _require_one_scale(fitted_model: object, predictor: "Predictor", label: NDAr
     if gives_labels(fitted_model) == predictor.gives_probabilities or np.isin(label, (0, 1)).all():
         return
     message = (
-        f"one of the two gives probabilities and the other does not, and the label has other values than 0 and 1, so "
-        f"that the errors of version {version} would be on another scale."
+        "One of the two gives probabilities and the other does not, and the label has other values than 0 and 1, so "
+        "that their errors are on different scales."
     )
     raise ModelError(message)
+
+
+def _champion_scores(
+    predictor: "Predictor", rows: pa.Table, feature_store: "FeatureStore", training: Mapping[str, Any]
+) -> ScoredRows:
+    """Let the champion score the rows.
+
+    Raises:
+        ModelError: It can score none of them, or gives a score that is not a finite number.
+    """
+    features = _champion_features(predictor.model, rows, feature_store, training)
+    scored = score_rows(features, predictor.predict)
+    if not scored.scored.any():
+        message = "No held-out row has all of its features."
+        raise ModelError(message)
+    return scored
 
 
 def _champion_features(

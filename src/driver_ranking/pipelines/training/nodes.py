@@ -183,7 +183,7 @@ def plot_evaluation(
     )
 
 
-def validate_model(
+def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
     fitted_model: Any,  # noqa: ANN401 - any scikit-learn estimator
     train_rows: ds.Dataset,
     evaluation_metrics: Mapping[str, float],
