@@ -137,26 +137,35 @@ def compare(
         return Comparison(Verdict.NO_CHAMPION)
     try:
         predictor = current_champion.load(current_champion.resolve(version))
-        _require_one_scale(fitted_model, predictor, label_of(rows, training))
+        require_one_scale(fitted_model, predictor, label_of(rows, training))
         scored = _champion_scores(predictor, rows, feature_store, training)
     except Exception as error:  # noqa: BLE001 - a model is anybody's, and so is the library that it needs
         return Comparison(Verdict.NOT_COMPARABLE, version, _one_line(error))
-    return _compared(fitted_model, rows, scored, training, version)
+    return measured(fitted_model, rows, scored, training, version)
 
 
-def _compared(
+def measured(
     fitted_model: Any,  # noqa: ANN401 - as above
     held_out: pa.Table,
     champion: ScoredRows,
     training: Mapping[str, Any],
     version: str,
 ) -> Comparison:
+    """Return the errors of both models on the rows that the champion has scored, and which is worse.
+
+    Args:
+        fitted_model: The trained model.
+        held_out: The rows, with all features of the trained model.
+        champion: The champion's scores of them; at least one row is scored.
+        training: The parameters.
+        version: The champion's.
+    """
     rows = held_out.filter(pa.array(champion.scored))
     label = outcome(fitted_model, label_of(rows, training))
     rmse, mae = errors_of(label, estimator_scores(fitted_model, feature_rows(rows)))
     champion_rmse, champion_mae = errors_of(label, champion.score[champion.scored])
     # the same model twice may differ in the last bits: see `order_by_score`
-    not_worse = rmse <= champion_rmse * (1 + TIE_TOLERANCE)
+    not_worse = rmse <= champion_rmse + TIE_TOLERANCE * max(champion_rmse, float(np.abs(label).max()))
     return Comparison(
         verdict=Verdict.NOT_WORSE if not_worse else Verdict.WORSE,
         champion_version=version,
@@ -169,7 +178,7 @@ def _compared(
     )
 
 
-def _require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArray[np.float64]) -> None:
+def require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArray[np.float64]) -> None:
     """Refuse to measure a probability and a prediction of the label against one another, unless the label is 0 or 1.
 
     Raises:
