@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RECORD = "data/06_models/registered_model_version.json"
+SIDES = ("train", "test")
 WORSE = {"estimator": {"arguments": {"alpha": 0.05}}}
 KEPT_BACK = "without promoting it: the alias 'champion' stays where it is. "
 MORE = """
@@ -89,9 +89,6 @@ def test_what_is_held_out_are_the_last_orders(project: Path) -> None:
     rows = pd.concat([train_rows, test_rows])
     assert rows["event_timestamp"].is_monotonic_increasing, "they keep the order of the request, which is that of time"
     assert len(test_rows) == math.ceil(0.2 * len(rows))
-
-
-SIDES = ("train", "test")
 
 
 def test_a_model_that_is_worse_is_registered_and_not_promoted_and_the_run_says_so(project: Path) -> None:
@@ -193,8 +190,12 @@ def without_service(project: Path) -> None:
     client_of(project).set_model_version_tag("driver_ranking", "1", "feature_service", "gone")
 
 
-def without_folder(project: Path) -> None:
-    shutil.rmtree(registry_of(project).resolve().local_path)
+def without_feature(project: Path) -> None:
+    """Let the champion's service offer less than the champion takes, and train on another one."""
+    services = project / "feature_repo/feature_services.py"
+    poor = """poor_v1 = FeatureService(name="poor_v1", features=[driver_stats[["conv_rate"]]])\n"""
+    services.write_text(services.read_text(encoding="utf-8") + poor, encoding="utf-8")
+    client_of(project).set_model_version_tag("driver_ranking", "1", "feature_service", "poor_v1")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def without_folder(project: Path) -> None:
     [
         (without_files, "The model 'driver_ranking' version 1 can't be loaded: "),
         (without_service, "no feature service 'gone'"),
-        (without_folder, "The files of version 1 of model 'driver_ranking' can't be fetched: "),
+        (without_feature, "The model wants 'acc_rate', 'avg_daily_trips', but the feature service 'poor_v1' offers"),
     ],
 )
 def test_beside_a_champion_that_can_not_be_compared_nothing_is_promoted_unless_always(
