@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driver_ranking.pipelines.training.group_metrics import group_metrics, ranked_groups
@@ -51,6 +51,7 @@ def test_the_metrics_are_those_of_a_plain_loop(rows: list[tuple[int, bool, float
     assert given_metrics["hit_rate_at_1"] == pytest.approx(np.mean([one[0] for one in expected]), abs=1e-12)
 
 
+@settings(max_examples=40)
 @given(rows=ROWS)
 def test_an_interval_is_around_its_metric_and_is_the_same_again(rows: list[tuple[int, bool, float]]) -> None:
     metrics = measured(rows)
