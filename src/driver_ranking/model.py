@@ -24,6 +24,7 @@ from driver_ranking.model_version import RegisteredModel, signature_columns
 
 __all__ = [
     "FEATURE_SERVICE_TAG",
+    "GATE_TAG",
     "VALIDATION_TAG",
     "ModelRegistry",
     "Predictor",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 FEATURE_SERVICE_TAG = "feature_service"
 VALIDATION_TAG = "validation"
+GATE_TAG = "gate"
 
 _UNKNOWN = re.compile(r"alias .* not found|must be an integer", re.IGNORECASE)
 
@@ -178,13 +180,20 @@ class ModelRegistry:
 
     def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
         """Register a logged model as a new version, give it the alias, and return it."""
+        model = self._register(model_uri, feature_service, "promoted")
+        self._connect().set_registered_model_alias(self.location.name, self.location.alias, model.version)
+        return model
+
+    def keep_back(self, model_uri: str, feature_service: str) -> RegisteredModel:
+        """Register a logged model as a new version, leave the alias where it is, and return the version."""
+        return self._register(model_uri, feature_service, "kept_back")
+
+    def _register(self, model_uri: str, feature_service: str, gate: str) -> RegisteredModel:
         import mlflow
 
-        client = self._connect()
-        name, tags = self.location.name, {FEATURE_SERVICE_TAG: feature_service}
-        model = self.resolve(mlflow.register_model(model_uri, name, tags=tags).version)
-        client.set_registered_model_alias(name, self.location.alias, model.version)
-        return model
+        self._connect()
+        tags = {FEATURE_SERVICE_TAG: feature_service, GATE_TAG: gate}
+        return self.resolve(mlflow.register_model(model_uri, self.location.name, tags=tags).version)
 
     def _connect(self) -> "MlflowClient":
         import mlflow

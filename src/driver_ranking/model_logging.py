@@ -36,6 +36,7 @@ class TrainedModel:
         problems: Why it must not be registered; empty when it passed validation.
         trusted_types: Types in the estimator that skops would not load from a stranger, by their full names; those
             that scikit-learn defines need not be named.
+        kept_back: Why it must not get the alias, though it passed validation and is registered; empty when it gets it.
     """
 
     estimator: Any
@@ -47,6 +48,7 @@ class TrainedModel:
     artifacts: Mapping[str, str]
     problems: tuple[str, ...]
     trusted_types: tuple[str, ...] = ()
+    kept_back: str = ""
 
 
 def score_function(estimator: Any) -> str:  # noqa: ANN401 - any scikit-learn estimator

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelAnswerError, ModelError, ModelInputError, ModelSignatureError
 from driver_ranking.model_flavors import Prediction, load_prediction
-from driver_ranking.model_scores import scores_of
+from driver_ranking.model_scores import Answers, scores_of
 from driver_ranking.model_version import RegisteredModel
 
 
@@ -28,6 +28,11 @@ class Predictor:
     def fits_event_loop(self) -> bool:
         """Return whether it predicts by scikit-learn's own code alone, so that no Python of a user's can hang it."""
         return self._prediction.fits_event_loop
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Return whether its scores are known to be a class's probabilities."""
+        return self._prediction.answers is Answers.PROBABILITIES
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores, float64 ``[n]``, of float64 ``[n, k]`` with columns in the signature's order.

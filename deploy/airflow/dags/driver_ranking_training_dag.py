@@ -17,9 +17,14 @@ dag = create_dag(
         KedroTask("extract_training_rows", "nodes", ["update_feature_store"]),
         KedroTask("split_rows", "nodes", ["extract_training_rows"]),
         KedroTask("fit_model", "nodes", ["split_rows"]),
+        KedroTask("compare_with_champion", "nodes", ["fit_model", "split_rows", "update_feature_store"]),
         KedroTask("evaluate_model", "nodes", ["fit_model", "split_rows"]),
         KedroTask("plot_evaluation", "nodes", ["fit_model", "split_rows"]),
-        KedroTask("validate_model", "nodes", ["evaluate_model", "fit_model", "plot_evaluation", "split_rows"]),
+        KedroTask(
+            "validate_model",
+            "nodes",
+            ["compare_with_champion", "evaluate_model", "fit_model", "plot_evaluation", "split_rows"],
+        ),
     ),
     settings={
         "owner": "driver_ranking",

@@ -8,7 +8,7 @@ from kedro.io import AbstractDataset
 
 from driver_ranking.datasets.local_path import local_path
 from driver_ranking.datasets.preview import JSONPreview
-from driver_ranking.model import ModelRegistry, RegistryLocation, TrainedModel, write_record
+from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation, TrainedModel, write_record
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,8 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
     """A registered MLflow model and its alias.
 
     Saving logs the trained model as a run. One that passed its validation becomes a new version, gets the alias, and
-    is written to the record file; one that did not leaves registry, alias and record as they are.
+    is written to the record file; one that is kept back becomes a new version, and alias and record stay as they are;
+    one that failed leaves the registry as it is too.
     """
 
     def __init__(  # noqa: PLR0913 - the keys of a catalog entry
@@ -64,7 +65,7 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
         return self._registry
 
     def save(self, data: TrainedModel) -> None:
-        """Log a trained model, and register it if it passed validation."""
+        """Log a trained model, register it if it passed validation, and promote it if nothing keeps it back."""
         self._release()
         registry = ModelRegistry(self._location)
         model_uri = registry.log(data)
@@ -74,6 +75,10 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
                 self._location.alias,
                 " ".join(data.problems),
             )
+            return
+        if data.kept_back:
+            kept_back = registry.keep_back(model_uri, data.feature_service)
+            logger.warning(_kept_back(kept_back, data.kept_back, self._location))
             return
         registered = registry.promote(model_uri, data.feature_service)
         write_record(registered, self._record)
@@ -91,3 +96,13 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._location.name, "alias": self._location.alias, "model_version": self._version}
+
+
+def _kept_back(model: RegisteredModel, reason: str, location: RegistryLocation) -> str:
+    """Return what is said of a version that does not get the alias; no URI that may have a password in it."""
+    client = f"MlflowClient({location.uri!r})" if location.tracking_uri is None else "MlflowClient()"
+    given = ", ".join(map(repr, (location.name, location.alias, model.version)))
+    return (
+        f"Registered the {model.label} without promoting it: the alias {location.alias!r} stays where it is. {reason} "
+        f"To promote it by hand, give it the alias in MLflow's UI or by {client}.set_registered_model_alias({given})."
+    )

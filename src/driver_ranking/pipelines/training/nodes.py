@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, ModelError, RequestError
 from driver_ranking.model import TrainedModel
 from driver_ranking.model_logging import estimator_scores
+from driver_ranking.pipelines.training.comparison import Comparison, Verdict, compare, promote_rule
 from driver_ranking.pipelines.training.estimators import new_pipeline, outcome, require_usable
+from driver_ranking.pipelines.training.group_metrics import group_metrics
+from driver_ranking.pipelines.training.rows import TIME_COLUMN, errors_of, feature_names, feature_rows, label_of
+from driver_ranking.pipelines.training.split import split_by_time
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     from driver_ranking.datasets.entity_rows import EntityRows
     from driver_ranking.feature_store.extraction import ExtractedFeatures
+    from driver_ranking.model import ModelRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +40,18 @@ def extract_training_rows(
 
     Raises:
         FeatureServiceNotFoundError: The feature repo has no such service.
-        RequestError: The orders have no label column, or a column with the name of a feature.
+        RequestError: The orders lack the column of the label or of the groups, or have one with the name of a feature;
+            or the parameters name no rule of promotion.
     """
     from driver_ranking.feature_store.extraction import point_in_time_features
     from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import features_for, find_service
 
-    if training["label"] not in driver_orders.columns:
-        message = f"{driver_orders.filepath}: the label {training['label']!r} is not among the columns."
-        raise RequestError(message)
+    promote_rule(training)
+    for what, column in (("label", training["label"]), ("group column", training["group_column"])):
+        if column is not None and column not in driver_orders.columns:
+            message = f"{driver_orders.filepath}: the {what} {column!r} is not among the columns."
+            raise RequestError(message)
     service = find_service(feature_store, training["feature_service"])
     refuse_unjoinable(service, driver_orders.columns, DefinedViews.of_store(feature_store))
     features = features_for(service)
@@ -50,24 +59,19 @@ def extract_training_rows(
 
 
 def split_rows(training_rows: ds.Dataset, training: Mapping[str, Any]) -> tuple[pa.Table, pa.Table]:
-    """Split the rows that have all features into rows to train on and rows to test on, at random but seeded.
+    """Split the rows that have all features into rows to train on and later ones to test on, each in their order.
 
     Raises:
-        RequestError: Too few rows have all their features.
+        RequestError: Too few rows have all their features, or all to be trained on have the time of those to test on.
     """
-    from sklearn.model_selection import train_test_split
-
     from driver_ranking.ranking import has_all_features
 
     table = training_rows.to_table()
-    complete = np.flatnonzero(has_all_features(_matrix(table, _feature_names(table))))
+    complete = np.flatnonzero(has_all_features(feature_rows(table)))
     logger.info("%d of %d orders have all features.", complete.size, table.num_rows)
-    try:
-        train, test = train_test_split(complete, test_size=training["test_size"], random_state=training["seed"])
-    except ValueError as error:
-        message = f"{complete.size} orders with all features can't be split: {error}"
-        raise RequestError(message) from error
-    return table.take(pa.array(train)), table.take(pa.array(test))
+    time = table.column(TIME_COLUMN).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    train, test = split_by_time(time[complete], training["test_size"])
+    return table.take(pa.array(complete[train])), table.take(pa.array(complete[test]))
 
 
 def fit_model(train_rows: ds.Dataset, training: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any scikit-learn estimator
@@ -78,7 +82,7 @@ def fit_model(train_rows: ds.Dataset, training: Mapping[str, Any]) -> Any:  # no
         ModelError: The estimator can't be made or fitted, or its model could not be used.
     """
     table = train_rows.to_table()
-    features, label = _matrix(table, _feature_names(table)), _label(table, training)
+    features, label = feature_rows(table), label_of(table, training)
     try:
         pipeline = new_pipeline(training)
         require_usable(pipeline, features, label, training)
@@ -101,15 +105,16 @@ def evaluate_model(
     A classifier's score is the probability of its second class, measured against 1 for that class and 0 for the other.
 
     Returns:
-        ``rmse``, ``mae``, ``r2``, ``rmse_of_mean``, ``mae_of_mean``, and the numbers of rows.
+        ``rmse``, ``mae``, ``r2``, ``rmse_of_mean``, ``mae_of_mean``, and the numbers of rows; with a group column, also
+        what ``group_metrics`` gives, where what is above 0 is a positive.
     """
     test = test_rows.to_table()
-    train_label = outcome(fitted_model, _label(train_rows.to_table(), training))
-    label = outcome(fitted_model, _label(test, training))
-    score = estimator_scores(fitted_model, _matrix(test, _feature_names(test)))
+    train_label = outcome(fitted_model, label_of(train_rows.to_table(), training))
+    label = outcome(fitted_model, label_of(test, training))
+    score = estimator_scores(fitted_model, feature_rows(test))
     mean = np.full_like(label, train_label.mean())
-    rmse, mae = _errors(label, score)
-    rmse_of_mean, mae_of_mean = _errors(label, mean)
+    rmse, mae = errors_of(label, score)
+    rmse_of_mean, mae_of_mean = errors_of(label, mean)
     variance = float(np.var(label))
     return {
         "rmse": rmse,
@@ -119,7 +124,40 @@ def evaluate_model(
         "mae_of_mean": mae_of_mean,
         "train_rows": float(train_label.size),
         "test_rows": float(label.size),
+        **_group_metrics(test, label > 0, score, training),
     }
+
+
+def compare_with_champion(
+    fitted_model: Any,  # noqa: ANN401 - any scikit-learn estimator
+    test_rows: ds.Dataset,
+    current_champion: "ModelRegistry",
+    feature_store: "FeatureStore",
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Measure the model in use on the test rows that it can score, and the trained model on the same ones.
+
+    Features of another service than the trained model's are extracted for these rows, as known at each row's time.
+
+    Returns:
+        The fields of a ``Comparison``.
+
+    Raises:
+        ModelError: The registry can't be used.
+    """
+    compared = compare(fitted_model, test_rows.to_table(), current_champion, feature_store, training)
+    if compared.verdict is Verdict.NO_CHAMPION:
+        logger.info("There is no champion yet to compare the model with.")
+    elif compared.metrics:
+        logger.info(
+            "On %d held-out rows (%d left out) RMSE is %.6f, and %.6f of version %s.",
+            compared.rows,
+            compared.rows_left_out,
+            compared.rmse,
+            compared.champion_rmse,
+            compared.champion_version,
+        )
+    return compared.as_json()
 
 
 def plot_evaluation(
@@ -131,10 +169,10 @@ def plot_evaluation(
     import plotly.graph_objects as go
 
     table = test_rows.to_table()
-    score = estimator_scores(fitted_model, _matrix(table, _feature_names(table)))
+    score = estimator_scores(fitted_model, feature_rows(table))
     order = np.argsort(score, kind="stable")
     tenths = [part for part in np.array_split(order, _CALIBRATION_BINS) if part.size]
-    label = outcome(fitted_model, _label(table, training))
+    label = outcome(fitted_model, label_of(table, training))
     x, y = [float(score[part].mean()) for part in tenths], [float(label[part].mean()) for part in tenths]
     figure = go.Figure([go.Scatter(x=x, y=y, mode="lines+markers", name="model")])
     figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"dash": "dot"}))
@@ -145,33 +183,53 @@ def plot_evaluation(
     )
 
 
-def validate_model(
+def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
     fitted_model: Any,  # noqa: ANN401 - any scikit-learn estimator
     train_rows: ds.Dataset,
     evaluation_metrics: Mapping[str, float],
     evaluation_plot: "go.Figure",
+    champion_comparison: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> TrainedModel:
     """Judge the model by the thresholds in the parameters, and hand it over to be logged and, if it passed, registered.
 
-    It passes when RMSE and MAE are at most the thresholds and its RMSE is below that of predicting the mean.
+    It passes when RMSE and MAE are at most the thresholds and its RMSE is below that of predicting the mean. If it is
+    worse than the model in use, or can't be compared with it, it is kept back, unless the parameters say otherwise.
     """
     example = train_rows.head(_EXAMPLE_ROWS)
-    names = _feature_names(example)
+    names = feature_names(example)
     problems = _problems(evaluation_metrics, training["thresholds"])
+    compared = Comparison.of_json(champion_comparison)
     verdict = "failed" if problems else "passed"
     logger.info("Validation %s: %s", verdict, ", ".join(f"{k}={v:.4g}" for k, v in evaluation_metrics.items()))
     return TrainedModel(
         estimator=fitted_model,
         feature_names=names,
         feature_service=training["feature_service"],
-        example=_matrix(example, names),
+        example=feature_rows(example),
         params=_params(training),
-        metrics=evaluation_metrics,
+        metrics={**evaluation_metrics, **compared.metrics},
         artifacts={"evaluation.html": evaluation_plot.to_html(include_plotlyjs=True)},
         problems=problems,
         trusted_types=tuple(training["trusted_types"]),
+        kept_back=compared.why_kept_back(promote_rule(training)),
     )
+
+
+def _group_metrics(
+    rows: pa.Table, positive: NDArray[np.bool_], score: NDArray[np.float64], training: Mapping[str, Any]
+) -> dict[str, float]:
+    if training["group_column"] is None:
+        return {}
+    ids = rows.column(training["group_column"]).combine_chunks().dictionary_encode().indices
+    group = pc.fill_null(ids, -1).cast(pa.int64()).to_numpy()
+    metrics = group_metrics(group, positive, score, k=training["ndcg_k"], seed=training["seed"])
+    if not metrics["ranked_groups"]:
+        logger.warning(
+            "No %s among the test rows has several candidates and a positive one: the order is not evaluated.",
+            training["group_column"],
+        )
+    return metrics
 
 
 def _problems(metrics: Mapping[str, float], thresholds: Mapping[str, float]) -> tuple[str, ...]:
@@ -192,24 +250,3 @@ def _params(training: Mapping[str, Any]) -> dict[str, object]:
     estimator = {f"estimator.{key}": value for key, value in training["estimator"]["arguments"].items()}
     rest = {key: training[key] for key in ("feature_service", "label", "seed", "test_size")}
     return {"estimator": training["estimator"]["class"], **estimator, **rest}
-
-
-def _feature_names(table: pa.Table) -> tuple[str, ...]:
-    from driver_ranking.feature_store.extraction import feature_columns
-
-    return feature_columns(table.schema)
-
-
-def _matrix(table: pa.Table, names: tuple[str, ...]) -> NDArray[np.float64]:
-    columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
-    return np.column_stack(columns)
-
-
-def _label(table: pa.Table, training: Mapping[str, Any]) -> NDArray[np.float64]:
-    return np.asarray(table.column(training["label"]).cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-
-def _errors(label: NDArray[np.float64], score: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the root of the mean squared error, and the mean absolute error."""
-    difference = score - label
-    return float(np.sqrt(np.mean(difference**2))), float(np.mean(np.abs(difference)))

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from driver_ranking.pipelines.training.nodes import (
+    compare_with_champion,
     evaluate_model,
     extract_training_rows,
     fit_model,
@@ -45,8 +46,21 @@ def create_pipeline() -> Pipeline:
                 name="plot_evaluation",
             ),
             Node(
+                compare_with_champion,
+                inputs=["fitted_model", "test_rows", "current_champion", "feature_store", "params:training"],
+                outputs="champion_comparison",
+                name="compare_with_champion",
+            ),
+            Node(
                 validate_model,
-                inputs=["fitted_model", "train_rows", "evaluation_metrics", "evaluation_plot", "params:training"],
+                inputs=[
+                    "fitted_model",
+                    "train_rows",
+                    "evaluation_metrics",
+                    "evaluation_plot",
+                    "champion_comparison",
+                    "params:training",
+                ],
                 outputs="champion_model",
                 name="validate_model",
             ),

@@ -1,0 +1,136 @@
+"""Two models on the same rows: what they are measured on, what follows, and what keeps a model from the alias."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from driver_ranking.errors import RequestError
+from driver_ranking.feature_store.extraction import FEATURES_KEY
+from driver_ranking.pipelines.training.comparison import (
+    Comparison,
+    Promote,
+    Verdict,
+    measured,
+    promote_rule,
+    require_one_scale,
+)
+from driver_ranking.ranking import ScoredRows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TRAINING = {"label": "done"}
+NUMBERS = st.floats(-10, 10).map(lambda number: round(number, 3))
+ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS | st.none()), min_size=1, max_size=30)
+
+
+def held_out(feature: list[float], label: list[float]) -> pa.Table:
+    return pa.table({"x": feature, "done": label}).replace_schema_metadata({FEATURES_KEY: json.dumps(["x"])})
+
+
+def identity() -> LinearRegression:
+    """Return a model whose score is its feature."""
+    return LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+def champion_of(scores: list[float | None]) -> ScoredRows:
+    score = np.array([np.nan if one is None else one for one in scores])
+    return ScoredRows(score, ~np.isnan(score))
+
+
+@given(rows=ROWS.filter(lambda rows: any(theirs is not None for _, _, theirs in rows)))
+def test_both_are_measured_on_the_rows_that_both_can_score_and_the_worse_is_kept_back(
+    rows: list[tuple[float, float, float | None]],
+) -> None:
+    ours, label, theirs = (list(column) for column in zip(*rows, strict=True))
+    compared = measured(identity(), held_out(ours, label), champion_of(theirs), TRAINING, "7")  # type: ignore[arg-type]
+    shared = [(a, b, c) for a, b, c in rows if c is not None]
+    assert (compared.rows, compared.rows_left_out) == (len(shared), len(rows) - len(shared))
+    rmse, champion_rmse = (np.sqrt(np.mean([(row[at] - row[1]) ** 2 for row in shared])) for at in (0, 2))
+    assert compared.rmse == pytest.approx(rmse, abs=1e-9)
+    assert compared.champion_rmse == pytest.approx(champion_rmse, abs=1e-9)
+    assert compared.mae == pytest.approx(np.mean([abs(a - b) for a, b, _ in shared]), abs=1e-9)
+    assert compared.champion_mae == pytest.approx(np.mean([abs(c - b) for _, b, c in shared]), abs=1e-9)
+    if abs(rmse - champion_rmse) > 1e-9:
+        worse = bool(rmse > champion_rmse)
+        assert compared.verdict is (Verdict.WORSE if worse else Verdict.NOT_WORSE)
+        assert bool(compared.why_kept_back(Promote.IF_NOT_WORSE)) is worse
+    assert compared.why_kept_back(Promote.ALWAYS) == ""
+    assert Comparison.of_json(json.loads(json.dumps(compared.as_json()))) == compared
+
+
+@given(
+    scores=st.lists(NUMBERS, min_size=1, max_size=30).filter(any),
+    last_bits=st.integers(-2, 2),
+    off=st.sampled_from([0, 1]),
+)
+def test_the_same_model_again_is_not_worse_for_its_last_bits(scores: list[float], last_bits: int, off: int) -> None:
+    label = [score + off for score in scores]
+    theirs = np.array(scores) * (1 + last_bits * 1e-16)
+    compared = measured(identity(), held_out(scores, label), champion_of(list(theirs)), TRAINING, "7")
+    assert compared.verdict is Verdict.NOT_WORSE
+
+
+def test_a_score_that_is_no_number_is_worse() -> None:
+    compared = measured(Broken(), held_out([1.0], [1.0]), champion_of([9.0]), TRAINING, "7")
+    assert compared.verdict is Verdict.WORSE
+
+
+class Broken(LinearRegression):  # type: ignore[misc] # scikit-learn has no types
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.full(len(features), np.nan)
+
+
+def test_what_keeps_a_model_back_says_both_errors_and_what_is_to_be_done() -> None:
+    worse = Comparison(Verdict.WORSE, "7", rows=5, rmse=0.5, mae=0.5, champion_rmse=0.4, champion_mae=0.4)
+    expected = "RMSE 0.500000 is above 0.400000 of version 7 on the same 5 held-out rows."
+    assert worse.why_kept_back(Promote.IF_NOT_WORSE) == expected
+    unknown = Comparison(Verdict.NOT_COMPARABLE, "7", "It needs xgboost.")
+    assert unknown.why_kept_back(Promote.IF_NOT_WORSE) == (
+        "It can't be compared with version 7: It needs xgboost. With the parameter `training.promote: always` it would "
+        "be promoted."
+    )
+    assert unknown.metrics == {}
+    for promote in Promote:
+        assert Comparison(Verdict.NO_CHAMPION).why_kept_back(promote) == ""
+        assert bool(unknown.why_kept_back(promote)) is (promote is Promote.IF_NOT_WORSE)
+
+
+@dataclass(frozen=True)
+class Gives:
+    """What is asked of a loaded champion."""
+
+    gives_probabilities: bool
+
+
+@pytest.mark.parametrize("champion_is_classifier", [True, False])
+@pytest.mark.parametrize("estimator", [LinearRegression(), LogisticRegression()])
+@pytest.mark.parametrize("label", [[0.0, 1.0], [1.0, 2.0]])
+def test_probabilities_are_not_measured_against_other_numbers(
+    estimator: Any,
+    label: list[float],
+    champion_is_classifier: bool,  # noqa: FBT001 - a case
+) -> None:
+    alike = isinstance(estimator, LogisticRegression) is champion_is_classifier
+    predictor: Any = Gives(champion_is_classifier)
+    if alike or label == [0.0, 1.0]:
+        require_one_scale(estimator, predictor, np.array(label))
+    else:
+        with pytest.raises(Exception, match="One of the two gives probabilities and the other does not"):
+            require_one_scale(estimator, predictor, np.array(label))
+
+
+@pytest.mark.parametrize("promote", ["never", None, True, ""])
+def test_another_rule_of_promotion_is_refused(promote: object) -> None:
+    with pytest.raises(RequestError, match=r"`training\.promote` is 'if_not_worse' or 'always', not "):
+        promote_rule({"promote": promote})
+    assert promote_rule({"promote": "always"}) is Promote.ALWAYS
