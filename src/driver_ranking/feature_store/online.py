@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from driver_ranking.feature_store.library_errors import own_errors
 from driver_ranking.feature_store.repo import ServiceFeatures
-from feast_columnar.online import reader as columnar_reader
-from feast_columnar.online.features import OnlineFeatures
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feast_columnar.online.features import OnlineFeatures
+    from feast_columnar.online.reader import OnlineReader
+
 
 def open_reader(
     store: "FeatureStore", features: ServiceFeatures, wanted: tuple[str, ...], *, key: str, timeout: float
-) -> columnar_reader.OnlineReader:
+) -> "OnlineReader":
     """Return a reader of the features that a model takes.
 
     Args:
@@ -31,6 +32,8 @@ def open_reader(
     Raises:
         FeatureStoreError: A feature can't be read online by this key.
     """
+    from feast_columnar.online import reader as columnar_reader  # needs Feast, which `FeatureRepo.open` imports faster
+
     with own_errors():
         reader = columnar_reader.open_reader(
             store,
@@ -47,19 +50,19 @@ def open_reader(
 class _Reader:
     """A reader of the library's whose errors are this project's. Its methods are those of `OnlineReader`."""
 
-    reader: columnar_reader.OnlineReader
+    reader: "OnlineReader"
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.reader.columns
 
-    def read(self, keys: NDArray[np.int64], now: int | None = None) -> OnlineFeatures:
+    def read(self, keys: NDArray[np.int64], now: int | None = None) -> "OnlineFeatures":
         with own_errors():
             return self.reader.read(keys, now)
 
     async def read_async(
         self, keys: NDArray[np.int64], now: int | None = None, thread: Executor | None = None
-    ) -> OnlineFeatures:
+    ) -> "OnlineFeatures":
         with own_errors():
             return await self.reader.read_async(keys, now, thread)
 

@@ -42,8 +42,6 @@ REDIS_ROWS: Final = 10_000
 """Rows per Redis round trip: enough to hide the latency, few enough to keep the server answering others."""
 
 _ONE_SERVER = "redis"  # the other types' keys are on many servers
-_KEYS_A_SCAN = 1_000
-_SPECIAL = b"\\*?[]^-"  # in Redis's patterns
 
 
 # --- Names ------------------------------------------------------------------------------------------------------------
@@ -278,13 +276,15 @@ def redis_has(store: Any, config: RepoConfig, view: FeatureView) -> bool | None:
     """
     from redis import ResponseError
 
+    from feast_columnar.online.redis_scan import KEYS_A_SCAN, escaped
+
     client = store._get_client(config.online_store)  # noqa: SLF001 - Feast has no other way
     suffix = _key_suffix(config.project)
-    pattern = b"*" + b"".join(b"\\" + bytes([one]) if one in _SPECIAL else bytes([one]) for one in suffix)
+    pattern = b"*" + escaped(suffix)
     written = _time_field(_view_name(config, view))
     try:
-        found = client.scan_iter(match=pattern, count=_KEYS_A_SCAN)
-        while keys := list(islice(found, _KEYS_A_SCAN)):
+        found = client.scan_iter(match=pattern, count=KEYS_A_SCAN)
+        while keys := list(islice(found, KEYS_A_SCAN)):
             if any(_is_of(config, key) for key in _having(client, keys, written)):
                 return True
     except ResponseError:

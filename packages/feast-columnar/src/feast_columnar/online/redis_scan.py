@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-_SCANS, _KEYS_A_SCAN = 20, 1_000  # what a look costs at most, as there may be millions of others' keys
+_SCANS, KEYS_A_SCAN = 20, 1_000  # what a look costs at most, as there may be millions of others' keys
 _SPECIAL = b"\\*?[]^-"  # in Redis's patterns
 
 FROM_THE_START = 0
@@ -26,7 +26,7 @@ def scan(client: Any, cursor: int, pattern: bytes, take: Callable[[list[bytes]],
     """
     for _ in range(_SCANS):
         try:
-            cursor, found = client.scan(cursor, match=pattern, count=_KEYS_A_SCAN)
+            cursor, found = client.scan(cursor, match=pattern, count=KEYS_A_SCAN)
         except redis.ResponseError:  # it may read keys, but not look for them
             return None
         if take(found) or cursor == FROM_THE_START:
@@ -36,8 +36,9 @@ def scan(client: Any, cursor: int, pattern: bytes, take: Callable[[list[bytes]],
 
 def pattern_of(before: bytes, width: int, after: bytes) -> bytes:
     """Return Redis's pattern of all keys with a beginning, some bytes of any value, and an end."""
-    return _escaped(before) + b"?" * width + _escaped(after)
+    return escaped(before) + b"?" * width + escaped(after)
 
 
-def _escaped(text: bytes) -> bytes:
+def escaped(text: bytes) -> bytes:
+    """Return the pattern of exactly these bytes."""
     return b"".join(b"\\" + bytes([one]) if one in _SPECIAL else bytes([one]) for one in text)
