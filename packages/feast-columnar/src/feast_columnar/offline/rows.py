@@ -212,11 +212,7 @@ def check_entities(entities: object) -> None:
 def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     """Read entity rows, with numbers for their order if it matters."""
     relation = _entity_rows(engine, entities, in_order=in_order)
-    try:
-        require_few(len(relation.columns))
-    except TextFileError as error:
-        message = f"{ENTITIES}: {error}"
-        raise AsofError(message) from None
+    require_few_columns(len(relation.columns), ENTITIES)
     return relation
 
 
@@ -325,6 +321,15 @@ def _sniffed_scan(engine: Engine, name: str, what: str) -> str:
         for column in times:  # DuckDB guesses which number is the day
             _require_times(engine, text, column)
     return scan.sql
+
+
+def require_few_columns(count: int, what: str) -> None:
+    """Refuse rows of more columns than can be joined."""
+    try:
+        require_few(count)
+    except TextFileError as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from None
 
 
 def require_distinct(names: Iterable[str], what: str) -> None:

@@ -20,6 +20,7 @@ from feast_columnar.offline.rows import (
     TimeRange,
     refuse_tables,
     require_distinct,
+    require_few_columns,
 )
 from feast_columnar.spark.folder import GLOB, as_url, exactly, located, path_in, setting
 
@@ -376,7 +377,9 @@ def check_entities(entities: object) -> None:
 
 
 def require_plain(names: Iterable[str], what: str) -> None:
-    """Refuse names that PySpark itself can't hand over to Python workers."""
+    """Refuse names that PySpark itself can't hand over to Python workers, and more of them than can be joined."""
+    names = list(names)
+    require_few_columns(len(names), what)
     unfit = [name for name in names if "." in name or "`" in name]
     if unfit:
         message = f"{what} would have a column {listed(unfit)}; PySpark takes none with a dot or a backtick: rename it"
