@@ -10,7 +10,7 @@ from support.projects import ROOT
 
 NEEDED = "curl wget ip buildah debootstrap redis-server redis-cli prometheus promtool java javac chromium chromedriver"
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
-OTHER = {"3.11": "3.12", "3.12": "3.11"}[THIS]
+OTHER = "3.12" if THIS == "3.11" else "3.11"
 MAKE = """#!/bin/bash
 case " $* " in
 *" test-slow "*) exit "${SLOW:-0}" ;;

@@ -7,6 +7,7 @@ refused before a task starts. Links are followed where the files are on this mac
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -80,6 +81,8 @@ class Places:
             return not _PATTERN.search(path) and Path(path).is_relative_to(folder)
         try:
             whole = self.project / path
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                whole.stat()  # to find a loop of links: from Python 3.13 on, `resolve` takes one for a file
             # a pattern is one only where no file is called so; what it would find is not known here
             return (not _PATTERN.search(path) or os.path.lexists(whole)) and whole.resolve().is_relative_to(
                 (self.project / folder).resolve()

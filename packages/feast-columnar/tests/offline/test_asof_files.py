@@ -343,6 +343,8 @@ ENTITY_FILES: dict[str, tuple[str, str]] = {
     "mixed ends": (f"{TOP}{QUIET},1,x\r\n", "line 1 ends in LF, but line 2 in CRLF; end all in LF or all in CRLF"),
     "another end far below": (f"{TOP}{FILLED}{NOON.isoformat()},1,5\r\n", "line 1 ends in LF, but line 21002 in CRLF"),
     "a header with a line break": (f'driver_id,"{QUIET}\n"\n1,2\n', "a name in its header has a line break"),
+    "a header that is not UTF-8": (f"driver_id,{QUIET}\udcff\n", "its header line can't be read as UTF-8 text"),
+    "a name without an end": (f"driver_id,{QUIET * 20_000}\n", "a name in its header can't be read: field larger than"),
     "a header without an end": (f"driver_id,{QUIET * 100_000}", "has more than 1048576 bytes"),
     "many columns": (",".join(f"{QUIET}{number}" for number in range(10**4 + 1)), "10001 columns; 10000 are the most"),
     "no header": (f"root:x:0:{QUIET}\nother:x\n", r"column 'event_timestamp', .* they have 1 column\(s\)"),
@@ -369,7 +371,7 @@ def test_a_message_says_what_is_wrong_with_a_file_and_quotes_the_value_at_fault_
     over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
     content, message = ENTITY_FILES[case]
     request = tmp_path / "request.csv"
-    request.write_bytes(content.encode())
+    request.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(AsofError, match=message) as error:
         asof_repo.trips(str(request))
     assert QUIET not in str(error.value)
@@ -394,6 +396,16 @@ def test_nor_do_messages_of_sql_quote_a_file(asof_repo: AsofRepo, tmp_path: Path
     with pytest.raises(AsofError, match=message) as error:
         asof_repo.trips(sql.format(file=file))
     assert QUIET not in str(error.value)
+
+
+def test_a_pattern_of_text_files_is_read_and_one_that_matches_nothing_is_said(
+    asof_repo: AsofRepo, tmp_path: Path
+) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    (tmp_path / "a.csv").write_text(f"driver_id,event_timestamp\n1,{NOON.isoformat()}\n", encoding="utf-8")
+    assert asof_repo.trips(f"{tmp_path}/?.csv") == [1]
+    with pytest.raises(AsofError, match=r"No files found that match the pattern .*x\*\.csv"):
+        asof_repo.trips(f"{tmp_path}/x*.csv")
 
 
 def test_too_many_columns_of_any_kind_are_refused_before_they_are_joined(asof_repo: AsofRepo) -> None:

@@ -58,6 +58,27 @@ def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(
     assert any(f"'{name}'" in str(error.value) for name in (drawn.feature, drawn.kept))
 
 
+def test_no_message_quotes_a_record_of_a_file(asof_repo: SparkAsofRepo) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    quiet = "c0ffee canary"
+    (asof_repo.folder / "rows.txt").write_text(f"x,{quiet}\n", encoding="utf-8")
+    rows = f"FROM text.`{asof_repo.folder}/rows.txt`"
+    for driver, message in (
+        ("from_csv(value, 'a INT, b STRING', map('mode', 'FAILFAST')).a", "Malformed records are detected"),
+        ("CAST(split(value, ',')[0] AS BIGINT)", "The value 'x' of the type"),
+    ):
+        with pytest.raises(AsofError, match=message) as error:
+            asof_repo.trips(f"SELECT {driver} AS driver_id, timestamp '2026-01-31 12:00:00' AS event_timestamp {rows}")
+        assert quiet not in str(error.value)
+
+
+def test_too_many_columns_are_refused_before_they_are_joined(asof_repo: SparkAsofRepo) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1])))
+    columns = ", ".join(f"1 AS c{number}" for number in range(10**4))
+    with pytest.raises(AsofError, match="the entity rows: there are 10002 columns; 10000 are the most"):
+        asof_repo.trips(f"SELECT 1 AS driver_id, timestamp '2026-01-31' AS event_timestamp, {columns}")
+
+
 def test_any_names_give_what_they_give_locally(asof_repo: SparkAsofRepo) -> None:
     plain = [name for name in NASTY if name != "FILENAME" and not REFUSED & set(name)]
     values = {name: [number, number + 1000] for number, name in enumerate(plain)}

@@ -26,10 +26,10 @@ from feast_columnar.offline.engine import (
 )
 from feast_columnar.offline.messages import listed
 from feast_columnar.offline.parquet import is_file, is_folder, parquet_files, parquet_relation
-from feast_columnar.offline.rows import require_distinct, require_times
+from feast_columnar.offline.rows import require_distinct, require_few_columns, require_times
 from feast_columnar.offline.rules import literal
 from feast_columnar.offline.schemas import require_own_names
-from feast_columnar.offline.text_files import TextFileError, header_line, header_names, require_few, uneven_ends
+from feast_columnar.offline.text_files import TextFileError, header_line, header_names, uneven_ends
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,11 +63,7 @@ def check_entities(entities: object) -> None:
 def entity_relation(engine: Engine, entities: Any, *, in_order: bool) -> Relation:  # noqa: ANN401  # Feast's union
     """Read entity rows, with numbers for their order if it matters."""
     relation = _entity_rows(engine, entities, in_order=in_order)
-    try:
-        require_few(len(relation.columns))
-    except TextFileError as error:
-        message = f"{ENTITIES}: {error}"
-        raise AsofError(message) from None
+    require_few_columns(len(relation.columns), ENTITIES)
     return relation
 
 

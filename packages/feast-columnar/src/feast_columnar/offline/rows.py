@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from feast_columnar.errors import AsofError
 from feast_columnar.offline.messages import shown
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
+from feast_columnar.offline.text_files import TextFileError, require_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +78,15 @@ def _kind(duckdb_type: str) -> str:
     if any(pattern.fullmatch(duckdb_type) for pattern in _NUMBERS.values()):
         return "number"
     return "time" if duckdb_type.startswith(("TIMESTAMP", "DATE")) else duckdb_type
+
+
+def require_few_columns(count: int, what: str) -> None:
+    """Refuse rows of more columns than can be joined."""
+    try:
+        require_few(count)
+    except TextFileError as error:
+        message = f"{what}: {error}"
+        raise AsofError(message) from None
 
 
 def require_distinct(names: Iterable[str], what: str) -> None:

@@ -17,7 +17,7 @@ from feast_columnar.offline.engine import ENTITIES, RESERVED, ROW_NUMBER, explai
 from feast_columnar.offline.entities import SQL_START, TimeRange
 from feast_columnar.offline.messages import listed, reason
 from feast_columnar.offline.parquet import MAX_ROWS_PER_FILE, refuse_tables
-from feast_columnar.offline.rows import require_distinct
+from feast_columnar.offline.rows import require_distinct, require_few_columns
 from feast_columnar.spark.folder import GLOB, as_url, exactly, located, path_in, setting
 
 if TYPE_CHECKING:
@@ -373,7 +373,9 @@ def check_entities(entities: object) -> None:
 
 
 def require_plain(names: Iterable[str], what: str) -> None:
-    """Refuse names that PySpark itself can't hand over to Python workers."""
+    """Refuse names that PySpark itself can't hand over to Python workers, and more of them than can be joined."""
+    names = list(names)
+    require_few_columns(len(names), what)
     unfit = [name for name in names if "." in name or "`" in name]
     if unfit:
         message = f"{what} would have a column {listed(unfit)}; PySpark takes none with a dot or a backtick: rename it"
