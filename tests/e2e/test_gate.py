@@ -171,7 +171,7 @@ def test_a_champion_of_another_service_is_given_its_own_features_of_the_same_row
     assert (compared["rows"], compared["rows_left_out"]) == (len(shared), len(rows) - len(shared))
     assert compared["rows_left_out"] > 10
     registry = registry_of(of_two_services)
-    theirs = registry.load(registry.resolve(1)).predict(shared["driver_id"].map(share_of).to_numpy()[:, np.newaxis])
+    theirs = registry.load(registry.resolve(1)).predict(shared[["driver_id"]].map(share_of).to_numpy("float64"))
     own = shared[list(registry.resolve(2).feature_names)].to_numpy("float64")
     ours = registry.load(registry.resolve(2)).predict(own)
     label = shared["trip_completed"].to_numpy("float64")

@@ -52,7 +52,7 @@ def test_both_are_measured_on_the_rows_that_both_can_score_and_the_worse_is_kept
     rows: list[tuple[float, float, float | None]],
 ) -> None:
     ours, label, theirs = (list(column) for column in zip(*rows, strict=True))
-    compared = measured(identity(), held_out(ours, label), champion_of(theirs), TRAINING, "7")  # type: ignore[arg-type]
+    compared = measured(identity(), held_out(ours, label), champion_of(theirs), TRAINING, "7")
     shared = [(a, b, c) for a, b, c in rows if c is not None]
     assert (compared.rows, compared.rows_left_out) == (len(shared), len(rows) - len(shared))
     rmse, champion_rmse = (np.sqrt(np.mean([(row[at] - row[1]) ** 2 for row in shared])) for at in (0, 2))
