@@ -16,7 +16,6 @@ from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.request_features import require_no_request_features
 from driver_ranking.serving.threads import DaemonThread
 from feast_columnar.freshness import microseconds_now
-from feast_columnar.online.reader import OnlineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +137,8 @@ class ChampionLoader:
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
-        from feast_columnar.online.reader import open_reader  # needs Feast, which `open` imports in its own, faster way
+        # needs Feast, which `open` imports in its own, faster way
+        from driver_ranking.feature_store.online import open_reader
 
         features = features_of(model, find_service(store, model.feature_service))
         require_no_request_features(store, features, model)
