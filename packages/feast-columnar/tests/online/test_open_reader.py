@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from columnar_support.online_repos import NOON, ON_DEMAND, OnlineRepo, key_named, listed, on_demand_of
 from feast import FeatureService
 from feast.types import Bool, Float32, Float64, Int32, String
-from support.online_repos import NOON, ON_DEMAND, OnlineRepo, key_named, listed, on_demand_of
 
 from feast_columnar.errors import RepoError, UnservableFeatureError
 from feast_columnar.online.reader import open_reader
