@@ -39,5 +39,10 @@ def pattern_of(before: bytes, width: int, after: bytes) -> bytes:
     return _escaped(before) + b"?" * width + _escaped(after)
 
 
+def pattern_between(before: bytes, after: bytes) -> bytes:
+    """Return Redis's pattern of all keys with a beginning and an end."""
+    return _escaped(before) + b"*" + _escaped(after)
+
+
 def _escaped(text: bytes) -> bytes:
     return b"".join(b"\\" + bytes([one]) if one in _SPECIAL else bytes([one]) for one in text)
