@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,9 @@ KEY_VERSION: Final = 3
 # --- Keys of any types ------------------------------------------------------------------------------------------------
 
 
+_LENGTH: Final = struct.Struct("<I")
+
+
 def _u32(*numbers: int) -> bytes:
     return struct.pack(f"<{len(numbers)}I", *numbers)
 
@@ -53,10 +56,11 @@ KEY_TYPES: Final = frozenset(
 """The types that Feast's serialization takes; of a UUID, say, it raises an error."""
 
 
-def _key_column(array: pa.Array, value_type: ValueType) -> pa.Array | None:
+def _key_column(array: pa.Array, value_type: ValueType) -> pa.BinaryArray | None:
     if value_type not in KEY_TYPES or array.null_count:
         return None
-    return scalars(array, value_type)
+    fitting = scalars(array, value_type)
+    return None if fitting is None else _key_part(fitting, value_type)
 
 
 def encode_keys(batch: pa.RecordBatch, join_keys: Mapping[str, ValueType]) -> pa.BinaryArray | None:
@@ -69,19 +73,36 @@ def encode_keys(batch: pa.RecordBatch, join_keys: Mapping[str, ValueType]) -> pa
     Returns:
         A key per row, or None if there are nulls or types among the keys that only Feast's own code may judge.
     """
-    columns = {name: _key_column(batch.column(name), join_keys[name]) for name in join_keys}
-    return None if any(column is None for column in columns.values()) else encoded_keys(columns, join_keys)
+    names = sorted(join_keys)  # the layout's order
+    parts = [_key_column(batch.column(name), join_keys[name]) for name in names]
+    return None if any(part is None for part in parts) else join(key_head(names), *parts)
 
 
-def encoded_keys(columns: Mapping[str, pa.Array], join_keys: Mapping[str, ValueType]) -> pa.BinaryArray:
-    """Serialized entity keys, layout 3, of columns whose types are those declared and that have no nulls.
+def packed_keys(columns: Mapping[str, Any], join_keys: Mapping[str, ValueType]) -> list[bytes]:
+    """Serialized entity keys likewise, of a request's few rows: Arrow's kernels cost more than these have to do.
 
     Args:
-        columns: A column for each join key.
+        columns: A column for each join key, without nulls: an integer array of its width, or Arrow's of its type.
         join_keys: The declared type of each, any order.
     """
     names = sorted(join_keys)  # the layout's order
-    return join(key_head(names), *(_key_part(columns[name], join_keys[name]) for name in names))
+    parts = [
+        _packed(columns[name], join_keys[name], b"" if place else key_head(names)) for place, name in enumerate(names)
+    ]
+    return parts[0] if len(parts) == 1 else [*map(b"".join, zip(*parts, strict=True))]
+
+
+def _packed(column: Any, value_type: ValueType, head: bytes) -> list[bytes]:  # noqa: ANN401 - NumPy's or Arrow's
+    """One value of each key: its type, its length and its bytes, after what all of them begin with."""
+    head += _u32(value_type.value)
+    if value_type in {ValueType.STRING, ValueType.BYTES}:
+        values = column.to_numpy(zero_copy_only=False).tolist()
+        texts = [one.encode() for one in values] if value_type is ValueType.STRING else values
+        return [head + _LENGTH.pack(len(text)) + text for text in texts]
+    integers = whole_seconds(column) if value_type is ValueType.UNIX_TIMESTAMP else column
+    width = integers.dtype.itemsize
+    head, joined = head + _LENGTH.pack(width), integers.astype(f"<i{width}").tobytes()
+    return [head + joined[start : start + width] for start in range(0, len(joined), width)]
 
 
 def key_head(names: Iterable[str]) -> bytes:

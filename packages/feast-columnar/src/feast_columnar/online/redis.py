@@ -211,7 +211,10 @@ class RedisView:
         """Return the commands that read the rows of some keys."""
         if self.commands is not None:
             return self.commands.rows(keys.integers).tobytes()
-        return b"".join(_commands(b"HMGET", join(keys.encoded(), self.suffix), *self.fields).to_pylist())
+        before = _head(2 + len(self.fields)) + _bulk_string(b"HMGET")
+        after = self.suffix + b"\r\n" + b"".join(map(_bulk_string, self.fields))
+        size = len(self.suffix)
+        return b"".join([b"%b$%d\r\n%b%b" % (before, len(key) + size, key, after) for key in keys.packed()])
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,7 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 def _stored(view: SqliteView, asked: ViewKeys) -> list[bytes]:
     """Return the serialized keys."""
     if view.key is None:
-        encoded: list[bytes] = asked.encoded().to_pylist()
-        return encoded
+        return asked.packed()
     rows = view.key.rows(asked.integers)
     joined, length = rows.tobytes(), rows.shape[1]
     return [joined[start : start + length] for start in range(0, len(joined), length)]

@@ -13,7 +13,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.value_type import ValueType
 
-from feast_columnar.online.keys import KeyBytes, encoded_keys
+from feast_columnar.online.keys import KeyBytes, packed_keys
 from feast_columnar.online.times import whole_seconds
 
 if TYPE_CHECKING:
@@ -133,11 +133,10 @@ class ViewKeys:
         integers: NDArray[np.int64] = self.columns[0]
         return integers
 
-    def encoded(self) -> pa.BinaryArray:
+    def packed(self) -> list[bytes]:
         """Return Feast's serialized entity keys."""
         names = self.key.stored
-        columns = {name: pa.array(column) for name, column in zip(names, self.columns, strict=True)}
-        return encoded_keys(columns, names)
+        return packed_keys(dict(zip(names, self.columns, strict=True)), names)
 
     def messages(self) -> list[EntityKey]:
         """Return Feast's entity keys."""
