@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 from feast import Entity, FeatureService, FeatureView, Field, PushSource, ValueType
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import python_values_to_proto_values
 from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String
 from hypothesis import strategies as st
 
@@ -110,8 +113,23 @@ def made(repo: OnlineRepo, drawn: DrawnRepo) -> FeatureStore:
     store = repo.open()
     store.apply([*entities.values(), *views, FeatureService(name="service", features=projected)])
     for view in drawn.views:
-        store.write_to_online_store(view.name, df=_frame(view))
+        if view.keys:
+            store.write_to_online_store(view.name, df=_frame(view))
+        else:
+            _write_without_keys(store, view)
     return store
+
+
+def _write_without_keys(store: FeatureStore, view: DrawnView) -> None:
+    """Write the row as a materialization does: `write_to_online_store` leaves out the stand-in for the key."""
+    key = EntityKey(join_keys=[DUMMY_ENTITY_ID], entity_values=[Value(string_val=DUMMY_ENTITY_VAL)])
+    ((at, cells),) = view.rows.values()
+    values = {
+        name: python_values_to_proto_values([cells[name]], kind.to_value_type())[0]
+        for name, kind in view.features.items()
+    }
+    provider = store._get_provider()  # noqa: SLF001 - Feast has no other door
+    provider.online_write_batch(store.config, store.get_feature_view(view.name), [(key, values, at, None)], None)
 
 
 def _view(repo: OnlineRepo, view: DrawnView, entities: Mapping[str, Entity]) -> FeatureView:
@@ -130,8 +148,7 @@ def _view(repo: OnlineRepo, view: DrawnView, entities: Mapping[str, Entity]) -> 
 
 def _frame(view: DrawnView) -> pd.DataFrame:
     records = [
-        {**dict(zip(view.keys or (DUMMY_ENTITY_ID,), key or (DUMMY_ENTITY_VAL,), strict=True)), "event_timestamp": at}
-        | cells
+        {**dict(zip(view.keys, key, strict=True)), "event_timestamp": at, **cells}
         for key, (at, cells) in view.rows.items()
     ]
     return pd.DataFrame(records).astype(dict.fromkeys(view.features, object))

@@ -33,7 +33,7 @@ async def read_twice(reader: OnlineReader, keys: Any, **named: Any) -> list[Onli
         return [await reader.read_async(keys, NOON_US, thread, **named) for _ in range(2)]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn_repos())
 def test_random_repos_are_read_as_feast_reads_them(
     repo: OnlineRepo, request: pytest.FixtureRequest, drawn: DrawnRepo

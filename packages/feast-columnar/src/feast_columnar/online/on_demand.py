@@ -83,7 +83,7 @@ class OnDemandService:
             self.store.config, self.online_store, tuple(ViewRead(one.view, one.key, None) for one in read)
         )
         access = StoreAccess(self.store.config, self.online_store, sqlite_gate(self.online_store, source))
-        presence = Presence(Sampler(source, schema.integer))
+        presence = Presence(Sampler.of(source, schema.integer))
         origins = _origins(taken, read)
         return OnDemandReader(columns, access, presence, schema, tuple(others), computation, origins)
 

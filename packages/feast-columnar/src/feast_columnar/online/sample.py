@@ -45,6 +45,17 @@ class Sampler:
     key: str | None
     cursors: dict[int, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, source: Source, key: str | None) -> "Sampler":
+        """Return what finds keys, if all views are keyed by one integer.
+
+        Args:
+            source: The source.
+            key: The one integer that requests have; None where they have other keys. A view may have no key at all.
+        """
+        sampler = cls(source, key)
+        return sampler if all(one.layout() for one in sampler.keys) else cls(source, None)
+
     @property
     def reads(self) -> list[ViewRead]:
         """Return what is read of the source's views, in their order."""

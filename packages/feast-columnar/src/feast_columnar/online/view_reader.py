@@ -59,7 +59,7 @@ def open_view_reader(  # noqa: PLR0913 - each of them is another thing
     schema = RequestSchema(asked_keys([one.view for one in taken], [view.key for view in views]))
     source = open_source(store.config, online_store, views)
     access = StoreAccess(store.config, online_store, sqlite_gate(online_store, source))
-    presence = Presence(Sampler(source, schema.integer))
+    presence = Presence(Sampler.of(source, schema.integer))
     return ViewReader(columns, access, presence, schema, tuple(others), views, source)
 
 
@@ -97,7 +97,7 @@ class ViewReader(StoreReader):
         """Read the features of keys."""
         now = microseconds_now() if now is None else now
         requested = self.schema.requested(keys, request)
-        asked = self._asked(requested)
+        asked = self.view_keys(requested)
         with self.access.reading():
             rows = self.source.read(asked)
         return self._features(rows, asked, requested.count, now)
@@ -115,7 +115,7 @@ class ViewReader(StoreReader):
         loop, source = asyncio.get_running_loop(), self.source
         if isinstance(source, RedisSource) and source.link.is_open:
             requested = self.schema.requested(keys, request)
-            asked = self._asked(requested)
+            asked = self.view_keys(requested)
             with self.access.naming_errors(), contextlib.suppress(LinkLostError):
                 return self._features(await source.read_in_loop(asked), asked, requested.count, now)
         return await loop.run_in_executor(thread, self._read_and_connect, keys, now, request)
@@ -126,8 +126,8 @@ class ViewReader(StoreReader):
             self.source.link.connect()
         return features
 
-    def _asked(self, requested: Requested) -> list[ViewKeys]:
-        """Return the keys of each view."""
+    def view_keys(self, requested: Requested) -> list[ViewKeys]:
+        """Return the keys that each view is asked for."""
         return [view.key.keys_of(requested.keys) for view in self.views]
 
     def _features(self, rows: list[ViewRows], asked: list[ViewKeys], count: int, now: int) -> OnlineFeatures:
