@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -64,7 +64,10 @@ def test_on_demand_features_are_read_by_the_key_of_what_they_compute_from(sqlite
 
 def test_views_of_several_keys_are_read_by_all_of_them_unless_one_is_wanted(sqlite_repo: OnlineRepo) -> None:
     other = key_named("person")
-    views = [sqlite_repo.view({"rate": Float32}, "one"), sqlite_repo.view({"trips": Int32}, "two", entity=other)]
+    views: list[Any] = [
+        sqlite_repo.view({"rate": Float32}, "one"),
+        sqlite_repo.view({"trips": Int32}, "two", entity=other),
+    ]
     mapped = views[1].with_join_key_map({"person": "driver_id"})
     services = [
         FeatureService(name="apart", features=views),

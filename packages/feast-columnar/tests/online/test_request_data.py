@@ -71,7 +71,10 @@ def fresh(code: Callable[..., Any]) -> Callable[..., Any]:
     return copied
 
 
-CODES = {"python": (in_python, "python", False), "pandas": (in_pandas, "pandas", False)}
+CODES: dict[str, tuple[Callable[..., Any], str, bool]] = {
+    "python": (in_python, "python", False),
+    "pandas": (in_pandas, "pandas", False),
+}
 CODES |= {"singleton": (one_by_one, "python", True)}
 
 
@@ -174,7 +177,7 @@ def first(inputs: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_all_may_come_from_the_request_alone(sqlite_repo: OnlineRepo, kind: FeastType, given: Any, found: Any) -> None:
-    reader = computed(sqlite_repo, first, {Float32: Float64, Int32: Int64}.get(kind, kind), it=kind)
+    reader = computed(sqlite_repo, first, Float64 if kind == Float32 else Int64 if kind == Int32 else kind, it=kind)
     assert (reader.keys, reader.request) == ({}, {"it": kind})
     features = reader.read({}, request={"it": given})
     assert [None if np.isnan(one) else one for one in features.matrix[:, 0].tolist()] == found

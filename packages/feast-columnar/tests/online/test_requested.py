@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from columnar_support.online_repos import NOON, NOON_US, OTHER, UNREAD, OnlineRepo, key_named, listed
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.protos.feast.types.Value_pb2 import Null, Value
 from feast.types import Bool, Float32, Int32, Int64, String
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +44,7 @@ def trips(sqlite_repo: OnlineRepo) -> OnlineReader:
 
 
 def opened(repo: OnlineRepo) -> OnlineReader:
-    views = [repo.view({"rate": Float32}, "drivers"), repo.view({"name": String}, "zones", entity=ZONE)]
+    views: list[Any] = [repo.view({"rate": Float32}, "drivers"), repo.view({"name": String}, "zones", entity=ZONE)]
     store = repo.apply(ZONE, *views, FeatureService(name="service", features=views))
     repo.write("drivers", [(1, NOON, {"rate": 0.5}), (2, NOON, {"rate": 0.25})])
     repo.readers.append(open_reader(store, "service", columns=["rate", "name"]))
@@ -246,3 +249,29 @@ def test_views_without_rows_are_named_and_no_keys_are_sampled(repo: OnlineRepo) 
     repo.write("zones", frame, key="zone")  # type: ignore[arg-type] # as above
     assert reader.lacking() == ()
     assert reader.sample(9).tolist() == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Value(string_val="Bern").SerializeToString()[:3],
+        Value(string_val="Bern").SerializeToString() + b"\xff",
+        Value(bytes_val=b"Bern").SerializeToString(),
+        b"\x12\x02\xff\xff",
+    ],
+    ids=["cut short", "with more behind it", "bytes", "no UTF-8"],
+)
+def test_a_spoilt_text_is_missing_and_told(sqlite_repo: OnlineRepo, cell: bytes) -> None:
+    reader = opened(sqlite_repo)
+    rows: Any = [("a", NOON, {"name": "Bern"}), ("b", NOON, {"name": "Zürich"})]
+    sqlite_repo.write("zones", rows, key="zone")
+    null = Value(null_val=Null.NULL).SerializeToString()
+    for value, name in ((cell, "Bern"), (null, "Zürich")):
+        with closing(sqlite3.connect(sqlite_repo.online_store["path"])) as connection, connection:
+            connection.execute("UPDATE any_zones SET value = ? WHERE value_text = ?", (value, name))
+    for zones, spoilt in ((["a", "b"], [True, False]), (["a"], [True, True])):
+        found = reader.read({"driver_id": [1, 2], "zone": zones}, NOON_US)
+        assert found.others["name"].tolist() == [None, None]
+        assert found.unreadable is not None
+        assert found.unreadable.tolist() == spoilt
+        assert listed(found) == [[0.5], [0.25]]
