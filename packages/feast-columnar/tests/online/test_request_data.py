@@ -246,3 +246,19 @@ def test_what_is_a_key_as_well_is_asked_for_once(sqlite_repo: OnlineRepo) -> Non
 
 def doubled_key(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"made": [2 * key for key in inputs["driver_id"]]}
+
+
+def test_a_key_that_a_view_can_not_have_never_reaches_the_code(sqlite_repo: OnlineRepo) -> None:
+    small = key_named("small", ValueType.INT32)
+    view = sqlite_repo.view({"rate": Float64}, entity=small)
+    make = on_demand_feature_view(sources=[view], schema=[Field(name="made", dtype=Float64)], mode="python")
+    views = [view, make(fresh(rate_alone))]
+    store = sqlite_repo.apply(small, *views, FeatureService(name="service", features=views))
+    sqlite_repo.write("stats", [(2**31 - 1, NOON, {"rate": 0.5})], key="small")
+    found = open_reader(store, "service", columns=["made"]).read(np.array([2**31 - 1, 2**31]), NOON_US)
+    assert found.oldest.tolist() == [NOON_US, UNREAD]
+    np.testing.assert_array_equal(found.matrix, [[0.5], [np.nan]])
+
+
+def rate_alone(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"made": inputs["rate"]}
