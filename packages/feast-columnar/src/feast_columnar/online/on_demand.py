@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from feast.types import FeastType, from_value_type
+from feast.types import FeastType, Int32, Int64, from_value_type
 from numpy.typing import NDArray
 
 from feast_columnar.errors import OnDemandFeatureError, RepoError, UnservableFeatureError
@@ -264,7 +264,9 @@ class OnDemandReader(StoreReader):
         """Return Feast's messages of what a request has, by name."""
         types = {**self.schema.keys, **self.schema.request}
         given = {name: {**asked.keys, **asked.request}[name] for name in types}
-        messages = {name: value_messages(given[name], kind.to_value_type()) for name, kind in types.items()}
+        # as 64 bits, which Feast too takes integers of a request for: a key may be one that a view of 32 can't have
+        kinds = {name: Int64 if kind == Int32 else kind for name, kind in types.items()}
+        messages = {name: value_messages(given[name], kind.to_value_type()) for name, kind in kinds.items()}
         return {name: found if len(found) == asked.count else found * asked.count for name, found in messages.items()}
 
     def _computed(
