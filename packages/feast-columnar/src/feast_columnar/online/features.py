@@ -17,8 +17,8 @@ class RowTimes:
 
     Attributes:
         columns: The columns.
-        times: int64 ``[n]``, or ``[1]`` where all keys have one row.
-        usable: bool likewise, which rows are there and count at the time of the request.
+        times: int64 ``[n]``, or ``[1]`` where all keys have one row; 0 for one that is not there.
+        usable: bool likewise, which rows count at the time of the request.
     """
 
     columns: tuple[str, ...]
@@ -59,6 +59,6 @@ class OnlineFeatures:
         """
         found: dict[str, NDArray[np.int64]] = {}
         for one in self.rows:
-            times = np.where(one.usable, one.times, UNREAD)
+            times = np.where(one.usable & (one.times != 0), one.times, UNREAD)
             found |= {name: np.broadcast_to(times, len(self.oldest)).copy() for name in one.columns}
         return found

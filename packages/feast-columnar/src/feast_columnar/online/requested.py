@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -76,7 +77,7 @@ class RequestSchema:
     keys: Mapping[str, FeastType]
     request: Mapping[str, FeastType] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def integer(self) -> str | None:
         """Return the name of the one key where that is an integer."""
         return next((name for name, kind in self.keys.items() if len(self.keys) == 1 and kind in (Int64, Int32)), None)

@@ -152,7 +152,7 @@ class ViewReader(StoreReader):
             if found.unreadable is not None:
                 spoilt = found.unreadable if keys.known is None else found.unreadable & keys.known
                 unreadable = np.broadcast_to(spoilt, count) | (False if unreadable is None else unreadable)
-            times.append(RowTimes(names, found.times, usable & (found.times != 0)))
+            times.append(RowTimes(names, found.times, usable))
         return OnlineFeatures(values, oldest, unreadable, others, tuple(times))
 
     @cached_property

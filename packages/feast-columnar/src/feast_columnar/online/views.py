@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -42,7 +43,7 @@ class ViewRead:
     columns: tuple[int, ...] = ()
     others: tuple[ObjectFeature, ...] = ()
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Return the names of all features to read, the numbers first."""
         return (*self.features, *(one.name for one in self.others))
