@@ -2,7 +2,8 @@
 
     python benchmarks/bench_reader.py --turns 15 --seconds 0.3
 
-Two feature views with five features, 30,000 entities, on SQLite and on a Redis of the script's own. Both readers are
+Two feature views with five features, 30,000 entities, on SQLite and on a Redis of the script's own; beside them one
+view keyed by a text, one by a text and an integer, and one whose features are texts, of as many rows. Both readers are
 in one process, opened once, and read the same random keys by turns; a turn's figure is its mean. Feast's is called with
 a column of keys, which is faster than a dict for each, and `to_dict()` is what its answer is read by. Feast has no
 asynchronous read for SQLite: there its synchronous one is called in a thread.
@@ -29,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from borrowed import redis_server
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-from feast.types import Float32, Float64, Int64
+from feast.types import Float32, Float64, Int64, String
 from measure import ROOT, machine, markdown_table, ratios, spread
 
 from feast_columnar.online.reader import OnlineReader, open_reader
@@ -37,15 +38,27 @@ from feast_columnar.online.reader import OnlineReader, open_reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEY, SERVICE, ENTITIES, SIZES = "driver_id", "all", 30_000, (5, 100, 1_000)
+KEY, ENTITIES, SIZES = "driver_id", 30_000, (5, 100, 1_000)
 VIEWS = {
     "rates": {"conv_rate": Float32, "acc_rate": Float32, "rating": Float64},
     "counts": {"trips": Int64, "days": Int64},
+    "zones": {"orders": Int64, "area": Float32},
+    "pairs": {"visits": Int64, "last_rating": Float32},
+    "words": {"city": String, "car": String},
+}
+KEYS = {"rates": (KEY,), "counts": (KEY,), "zones": ("zone",), "pairs": (KEY, "zone"), "words": (KEY,)}
+SERVICES = {
+    "one integer": ("rates", "counts"),
+    "a text": ("zones",),
+    "an integer and a text": ("pairs",),
+    "one integer, features that are texts": ("words",),
 }
 CALLERS = ("sync", "async")
 _KEY_SETS = 50
+_CASES = "case"  # a feature service's name, with its place in `SERVICES`
 
-Call = Callable[["NDArray[np.int64]"], Awaitable[object]]
+Asked = dict[str, "NDArray[Any]"]
+Call = Callable[[Asked], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,9 @@ class Measured:
 
     ours: list[float]
     stock: list[float]
+
+
+Found = dict[tuple[str, str], dict[tuple[str, int], Measured]]
 
 
 def make_repo(folder: Path, online_store: Mapping[str, str]) -> Callable[[], FeatureStore]:
@@ -73,67 +89,97 @@ def make_repo(folder: Path, online_store: Mapping[str, str]) -> Callable[[], Fea
         entity_key_serialization_version=3,
         repo_path=folder,
     )
-    entity = Entity(name="driver", join_keys=[KEY], value_type=ValueType.INT64)
+    entities = {
+        KEY: Entity(name="driver", join_keys=[KEY], value_type=ValueType.INT64),
+        "zone": Entity(name="zone_entity", join_keys=["zone"], value_type=ValueType.STRING),
+    }
     now = datetime.now(tz=UTC)
-    views = [_view(folder, entity, name, now) for name in VIEWS]
+    views = {name: _view(folder, [entities[key] for key in KEYS[name]], name, now) for name in VIEWS}
+    services = [
+        FeatureService(name=f"{_CASES}_{place}", features=[views[name] for name in names])
+        for place, names in enumerate(SERVICES.values())
+    ]
     store = FeatureStore(config=config)
-    store.apply([entity, *views, FeatureService(name=SERVICE, features=[*views])])
+    store.apply([*entities.values(), *views.values(), *services])
     store.materialize(now - timedelta(days=1), now)
     return lambda: FeatureStore(config=config)
 
 
-def _view(folder: Path, entity: Entity, name: str, now: datetime) -> FeatureView:
+def keys_of(numbers: NDArray[np.int64], names: Sequence[str]) -> Asked:
+    """Return the keys of some entities, by name."""
+    texts = np.array([f"zone-{number:05d}" for number in numbers.tolist()], dtype=object)
+    return {name: numbers if name == KEY else texts for name in names}
+
+
+def _view(folder: Path, entities: list[Entity], name: str, now: datetime) -> FeatureView:
     """Write a view's rows, and return the view."""
     random, features = np.random.default_rng(5), VIEWS[name]
-    columns: dict[str, Any] = {
-        feature: random.integers(0, 300, ENTITIES) if dtype == Int64 else random.random(ENTITIES).astype(_numpy(dtype))
-        for feature, dtype in features.items()
-    }
+    columns: dict[str, Any] = {feature: _values(random, dtype) for feature, dtype in features.items()}
     times = pa.array([now - timedelta(hours=1)] * ENTITIES, pa.timestamp("us", "UTC"))
     path = folder / f"{name}.parquet"
-    pq.write_table(pa.table({KEY: np.arange(ENTITIES), "event_timestamp": times, **columns}), path)
+    keys = keys_of(np.arange(ENTITIES), KEYS[name])
+    pq.write_table(pa.table({**keys, "event_timestamp": times, **columns}), path)
     source = FileSource(name=f"{name}_source", path=str(path), timestamp_field="event_timestamp")
     schema = [Field(name=feature, dtype=dtype) for feature, dtype in features.items()]
-    return FeatureView(name=name, entities=[entity], schema=schema, source=source, ttl=timedelta(days=2))
+    return FeatureView(name=name, entities=entities, schema=schema, source=source, ttl=timedelta(days=2))
 
 
-def _numpy(dtype: object) -> type[np.generic]:
-    return np.float32 if dtype == Float32 else np.float64
+def _values(random: np.random.Generator, dtype: object) -> NDArray[Any]:
+    """Return a feature's values."""
+    integers = random.integers(0, 300, ENTITIES)
+    if dtype == String:
+        return np.array([f"a text, number {number}" for number in integers.tolist()], dtype=object)
+    return (
+        integers if dtype == Int64 else random.random(ENTITIES).astype(np.float32 if dtype == Float32 else np.float64)
+    )
 
 
-def callers(reader: OnlineReader, store: FeatureStore) -> dict[str, tuple[Call, Call]]:
+def callers(reader: OnlineReader, store: FeatureStore, name: str) -> dict[str, tuple[Call, Call]]:
     """Return our call and Feast's, by how they are called."""
-    service = store.get_feature_service(SERVICE)
+    service = store.get_feature_service(name)
     has_async = store._get_provider().online_store.async_supported.read  # noqa: SLF001 - Feast has no other way
 
-    def stock(keys: NDArray[np.int64]) -> dict[str, Any]:
-        answer: dict[str, Any] = store.get_online_features(service, {KEY: keys.tolist()}).to_dict()
+    def given(keys: Asked) -> Any:  # noqa: ANN401 - an array where there is one integer, else columns
+        return keys[KEY] if list(keys) == [KEY] else keys
+
+    def stock(keys: Asked) -> dict[str, Any]:
+        answer: dict[str, Any] = store.get_online_features(service, _listed(keys)).to_dict()
         return answer
 
-    async def ours_sync(keys: NDArray[np.int64]) -> object:
-        return reader.read(keys)
+    async def ours_sync(keys: Asked) -> object:
+        return reader.read(given(keys))
 
-    async def stock_sync(keys: NDArray[np.int64]) -> object:
+    async def ours_async(keys: Asked) -> object:
+        return await reader.read_async(given(keys))
+
+    async def stock_sync(keys: Asked) -> object:
         return stock(keys)
 
-    async def stock_async(keys: NDArray[np.int64]) -> object:
+    async def stock_async(keys: Asked) -> object:
         if not has_async:
             return await asyncio.to_thread(stock, keys)
-        return (await store.get_online_features_async(service, {KEY: keys.tolist()})).to_dict()
+        return (await store.get_online_features_async(service, _listed(keys))).to_dict()
 
-    return {"sync": (ours_sync, stock_sync), "async": (reader.read_async, stock_async)}
+    return {"sync": (ours_sync, stock_sync), "async": (ours_async, stock_async)}
+
+
+def _listed(keys: Asked) -> dict[str, list[Any]]:
+    return {name: column.tolist() for name, column in keys.items()}
 
 
 async def compare(
-    reader: OnlineReader, store: FeatureStore, turns: int, seconds: float
+    reader: OnlineReader, store: FeatureStore, name: str, turns: int, seconds: float
 ) -> dict[tuple[str, int], Measured]:
     """Let both read by turns, after they were seen to give the same and have warmed up."""
     random = np.random.default_rng(9)
-    keys = {size: [random.choice(ENTITIES, size, replace=False) for _ in range(_KEY_SETS)] for size in SIZES}
-    calls = callers(reader, store)
+    keys = {
+        size: [keys_of(random.choice(ENTITIES, size, replace=False), list(reader.keys)) for _ in range(_KEY_SETS)]
+        for size in SIZES
+    }
+    calls = callers(reader, store, name)
     for ours, stock in calls.values():
         for sets in keys.values():
-            await _require_same(reader.columns, ours, stock, sets[0])
+            await _require_same(reader, ours, stock, sets[0])
     found = {(caller, size): Measured([], []) for caller in CALLERS for size in SIZES}
     for turn in range(turns):
         for (caller, size), measured in found.items():
@@ -144,13 +190,16 @@ async def compare(
     return found
 
 
-async def _require_same(columns: Sequence[str], ours: Call, stock: Call, keys: NDArray[np.int64]) -> None:
+async def _require_same(reader: OnlineReader, ours: Call, stock: Call, keys: Asked) -> None:
     features: Any = await ours(keys)
     answer: Any = await stock(keys)
-    np.testing.assert_array_equal(features.matrix, np.array([answer[name] for name in columns], dtype=np.float64).T)
+    for place, name in enumerate(reader.columns):
+        np.testing.assert_array_equal(features.matrix[:, place], np.array(answer[name], dtype=np.float64))
+    for name in reader.others:
+        np.testing.assert_array_equal(features.others[name], np.array(answer[name], dtype=object))
 
 
-async def _mean(call: Call, keys: Sequence[NDArray[np.int64]], seconds: float) -> float:
+async def _mean(call: Call, keys: Sequence[Asked], seconds: float) -> float:
     """Return the mean seconds of a call, over at least some time."""
     count, start = 0, time.perf_counter()
     while True:
@@ -161,20 +210,21 @@ async def _mean(call: Call, keys: Sequence[NDArray[np.int64]], seconds: float) -
             return taken / count
 
 
-def rows(found: Mapping[str, Mapping[tuple[str, int], Measured]]) -> Iterator[list[str]]:
+def rows(found: Found) -> Iterator[list[str]]:
     """Yield the rows of the table."""
-    for store, measured in found.items():
+    for (store, case), measured in found.items():
         for (caller, size), one in measured.items():
             ours, stock = (f"{1e3 * statistics.median(times):.2f}" for times in (one.ours, one.stock))
-            yield [store, caller, f"{size:,}", ours, stock, spread(ratios(one.stock, one.ours), 1)]
+            yield [store, case, caller, f"{size:,}", ours, stock, spread(ratios(one.stock, one.ours), 1)]
 
 
-def report(found: Mapping[str, Mapping[tuple[str, int], Measured]], turns: int, load: float) -> str:
+def report(found: Found, turns: int, load: float) -> str:
     """Return the table."""
-    header = ["online store", "called", "entities", "the reader, ms", "`get_online_features`, ms", "times as fast"]
+    header = ["online store", "keyed by", "called", "entities", "the reader, ms", "`get_online_features`, ms"]
+    header.append("times as fast")
     head = (
-        f"Median (lowest to highest) of {turns} turns in one process, {ENTITIES:,} entities, two feature views with "
-        f"five features. {machine()}; load before: {load:.1f}."
+        f"Median (lowest to highest) of {turns} turns in one process, {ENTITIES:,} entities; by one integer two "
+        f"feature views with five features, by other keys one view with two. {machine()}; load before: {load:.1f}."
     )
     return "\n".join(["# Online reads", "", head, "", *markdown_table(header, list(rows(found))), ""])
 
@@ -189,7 +239,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     os.environ["TZ"] = "UTC"  # Feast's own SQLite store depends on it
     time.tzset()
-    load, found = os.getloadavg()[0], {}
+    load, found = os.getloadavg()[0], Found()
     with tempfile.TemporaryDirectory() as name, redis_server(Path(name)) as address:
         stores = {
             "SQLite": {"type": "sqlite", "path": f"{name}/SQLite/online.db"},
@@ -199,9 +249,11 @@ def main() -> None:
             folder = Path(name) / store
             folder.mkdir()
             opened = make_repo(folder, settings)
-            reader = open_reader(opened(), SERVICE)
-            found[store] = asyncio.run(compare(reader, opened(), options.turns, options.seconds))
-            reader.close()
+            for place, (case, names) in enumerate(SERVICES.items()):
+                columns = [feature for name in names for feature in VIEWS[name]]
+                reader, service = open_reader(opened(), f"{_CASES}_{place}", columns=columns), f"{_CASES}_{place}"
+                found[store, case] = asyncio.run(compare(reader, opened(), service, options.turns, options.seconds))
+                reader.close()
     table = report(found, options.turns, load)
     options.output.write_text(table, encoding="utf-8")
     print(table)

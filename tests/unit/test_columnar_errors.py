@@ -76,13 +76,13 @@ class Failing:
     columns = ("rate",)
     closed = False
 
-    def fail(self, *_: object) -> NoReturn:
+    def fail(self, *_: object, **__: object) -> NoReturn:
         message = "gone"
         raise columnar.StoreUnavailableError(message)
 
     read = sample = lacking = fail
 
-    async def read_async(self, *_: object) -> NoReturn:
+    async def read_async(self, *_: object, **__: object) -> NoReturn:
         self.fail()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ _OWN: Mapping[type[columnar.ColumnarError], type[errors.FeatureStoreError]] = {
     columnar.UnsupportedError: errors.FeatureStoreError,
     columnar.RepoError: errors.FeatureStoreError,
     columnar.UnservableFeatureError: errors.UnservableFeatureError,
+    columnar.RequestError: errors.FeatureStoreError,
     columnar.StoreUnavailableError: errors.StoreUnavailableError,
     columnar.FeaturesLostError: errors.FeaturesLostError,
     columnar.OnDemandFeatureError: errors.OnDemandFeatureError,

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from driver_ranking.errors import UnservableFeatureError
 from driver_ranking.feature_store.library_errors import own_errors
 from driver_ranking.feature_store.repo import ServiceFeatures
+from feast_columnar.feature_service import projected_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from feast import FeatureStore
+    from feast.types import FeastType
 
     from feast_columnar.online.features import OnlineFeatures
     from feast_columnar.online.reader import OnlineReader
+    from feast_columnar.online.requested import Columns, Keys
 
 
 def open_reader(
@@ -30,7 +36,7 @@ def open_reader(
         timeout: How long the store may take to answer, in seconds, where it can be told.
 
     Raises:
-        FeatureStoreError: A feature can't be read online by this key.
+        FeatureStoreError: A feature can't be read online by this key, or is not a number.
     """
     from feast_columnar.online import reader as columnar_reader  # needs Feast, which `FeatureRepo.open` imports faster
 
@@ -43,7 +49,19 @@ def open_reader(
             full_feature_names=features.full_names,
             timeout=timeout,
         )
+    if reader.others:
+        raise UnservableFeatureError(_not_a_number(features, reader.others[0]))
     return _Reader(reader)
+
+
+def _not_a_number(features: ServiceFeatures, column: str) -> str:
+    """Return what is said of a column that the library reads and no model here takes."""
+    return next(
+        f"The feature {field.name!r} of {projection.name!r} is not a number, but {field.dtype}."
+        for projection in features.service.feature_view_projections
+        for field in projection.features
+        if projected_columns(projection, full_feature_names=features.full_names)[field.name] == column
+    )
 
 
 @dataclass(frozen=True)
@@ -56,15 +74,32 @@ class _Reader:
     def columns(self) -> tuple[str, ...]:
         return self.reader.columns
 
-    def read(self, keys: NDArray[np.int64], now: int | None = None) -> "OnlineFeatures":
+    @property
+    def others(self) -> tuple[str, ...]:
+        return self.reader.others
+
+    @property
+    def keys(self) -> "Mapping[str, FeastType]":
+        return self.reader.keys
+
+    @property
+    def request(self) -> "Mapping[str, FeastType]":
+        return self.reader.request
+
+    def read(self, keys: "Keys", now: int | None = None, *, request: "Columns | None" = None) -> "OnlineFeatures":
         with own_errors():
-            return self.reader.read(keys, now)
+            return self.reader.read(keys, now, request=request)
 
     async def read_async(
-        self, keys: NDArray[np.int64], now: int | None = None, thread: Executor | None = None
+        self,
+        keys: "Keys",
+        now: int | None = None,
+        thread: Executor | None = None,
+        *,
+        request: "Columns | None" = None,
     ) -> "OnlineFeatures":
         with own_errors():
-            return await self.reader.read_async(keys, now, thread)
+            return await self.reader.read_async(keys, now, thread, request=request)
 
     def sample(self, count: int) -> NDArray[np.int64]:
         with own_errors():

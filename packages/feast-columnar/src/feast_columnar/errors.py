@@ -4,7 +4,8 @@
       AsofError                  also a ValueError: a source, the entity rows or the request don't fit the join
         UnsupportedError         also a NotImplementedError: Feast offers this, the store does not
       RepoError                  the feature repo, its configuration or a store can't be used as it is
-        UnservableFeatureError   a feature can't be read online by one key alone
+        UnservableFeatureError   a feature can't be read online
+      RequestError               also a ValueError: keys or request features don't fit the reader they are given to
       StoreUnavailableError      the online store does not answer, or not in time
         FeaturesLostError        the online store answers, but has no features at all
       OnDemandFeatureError       an on-demand feature view can't be computed for some keys
@@ -30,7 +31,11 @@ class RepoError(ColumnarError):
 
 
 class UnservableFeatureError(RepoError):
-    """A feature can't be read online as a number by one key alone."""
+    """A feature can't be read online as it is typed or keyed."""
+
+
+class RequestError(ColumnarError, ValueError):
+    """Keys or request features are not what the reader wants; the message names the one and says what to give."""
 
 
 class StoreUnavailableError(ColumnarError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from feast import FeatureService
     from feast.feature_view_projection import FeatureViewProjection
+    from feast.types import FeastType
 
 
 def projected_columns(projection: "FeatureViewProjection", *, full_feature_names: bool) -> dict[str, str]:
@@ -37,6 +38,16 @@ def number_columns(service: "FeatureService", *, full_feature_names: bool) -> tu
     return tuple(
         column for column, field in _named(service, full_feature_names=full_feature_names) if field.dtype in numbers
     )
+
+
+def column_types(service: "FeatureService", *, full_feature_names: bool) -> "dict[str, FeastType]":
+    """Return the columns with their types.
+
+    Args:
+        service: As in `service_columns`.
+        full_feature_names: Likewise.
+    """
+    return {column: field.dtype for column, field in _named(service, full_feature_names=full_feature_names)}
 
 
 def _named(service: "FeatureService", *, full_feature_names: bool) -> Iterable[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from columnar_support.online_repos import (
     read,
 )
 from feast import Entity, FeatureService, ValueType
-from feast.types import Bool, Float32, Float64, Int32, Int64, String
+from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from processes import free_port, running_redis
@@ -216,11 +216,11 @@ def test_a_view_with_another_key_is_refused(repo: OnlineRepo, entity: Entity, na
         repo.reader("service", "rate")
 
 
-def test_a_feature_that_is_not_a_number_is_refused(repo: OnlineRepo) -> None:
-    view = repo.view({"rate": Float32, "city": String})
+def test_a_feature_that_is_no_scalar_is_refused(repo: OnlineRepo) -> None:
+    view = repo.view({"rate": Float32, "cities": Array(String)})
     repo.apply(view, FeatureService(name="service", features=[view]))
-    with pytest.raises(UnservableFeatureError, match=r"'city' .* is not a number"):
-        repo.reader("service", "rate", "city")
+    with pytest.raises(UnservableFeatureError, match=r"'cities' of 'stats' is not a number, text, .* but Array"):
+        repo.reader("service", "rate", "cities")
 
 
 def test_floats_of_one_width_are_decoded_together_and_others_are_left() -> None:

@@ -14,7 +14,7 @@ from feast import FeatureService, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float32, Float64, Int64, String
 
-from feast_columnar.errors import OnDemandFeatureError, UnservableFeatureError
+from feast_columnar.errors import OnDemandFeatureError, RequestError
 from feast_columnar.online.computation import _numbers
 
 if TYPE_CHECKING:
@@ -194,10 +194,16 @@ def from_the_request(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"doubled": inputs["asked"]}
 
 
-def test_a_view_that_needs_values_of_the_request_is_refused(made: Made) -> None:
+def test_a_view_that_needs_values_of_the_request_is_not_read_without_them(made: Made) -> None:
     view = made.repo.view({"rate": Float64})
     request = RequestSource(name="request", schema=[Field(name="asked", dtype=Float64)])
     on_demand = on_demand_feature_view(sources=[view, request], schema=OUTPUT, mode="python")(from_the_request)
     made.repo.apply(view, on_demand, FeatureService(name="service", features=[on_demand]))
-    with pytest.raises(UnservableFeatureError, match="needs 'asked' from the request"):
-        made.repo.reader("service", "doubled")
+    made.repo.write("stats", [(1, NOON, {"rate": 0.5})])
+    reader = made.repo.reader("service", "doubled")
+    assert reader.request == {"asked": Float64}
+    with pytest.raises(
+        RequestError, match=r"'asked' is missing: what is read has the request feature 'asked' \(Float64\)"
+    ):
+        reader.read(np.array([1]), NOON_US)
+    assert listed(reader.read(np.array([1, 2, 1]), NOON_US, request={"asked": [1, 2, 3]})) == [[1], [None], [3]]

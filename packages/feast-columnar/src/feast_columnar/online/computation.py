@@ -1,6 +1,6 @@
-"""Features that on-demand feature views compute from rows, as Feast's `get_online_features` does, but as numbers."""
+"""Features that on-demand feature views compute from rows, as Feast's `get_online_features` does, but as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feast_columnar.errors import OnDemandFeatureError
-from feast_columnar.online.join_key import StoredKey
+from feast_columnar.online.objects import ObjectType, objects
 from feast_columnar.online.stock import Row
 from feast_columnar.online.values import is_inexact
+from feast_columnar.online.view_keys import ViewKey
 
-# float64 [n, k]; bool [n], keys with an integer that float64 does not hold exactly, whose features are NaN
-Computed = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+@dataclass(frozen=True)
+class Computed:
+    """Features of some rows.
+
+    Attributes:
+        values: float64 ``[n, k]``, those that are numbers.
+        others: Those that are none, by column, ``[n]``.
+        inexact: bool ``[n]``, rows with an integer that float64 does not hold exactly, whose numbers are NaN.
+    """
+
+    values: NDArray[np.float64]
+    others: Mapping[str, NDArray[np.object_]]
+    inexact: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Table:
 
     view: Any
     features: tuple[str, ...]
-    key: StoredKey
+    key: ViewKey
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,8 @@ class Computation:
         views: The on-demand feature views.
         references: The features that are taken, as ``view:feature``.
         full_feature_names: Whether columns are named ``view__feature``.
-        columns: The columns that are taken, in order.
-        key: What requests call the key.
+        columns: The columns that are taken, in order, and are numbers.
+        others: Those that are none.
     """
 
     tables: tuple[Table, ...]
@@ -43,50 +56,66 @@ class Computation:
     references: tuple[str, ...]
     full_feature_names: bool
     columns: tuple[str, ...]
-    key: str
+    others: Mapping[str, ObjectType]
 
-    def compute(self, keys: Sequence[int], rows: Sequence[Sequence[Row]]) -> Computed:
-        """Return the features, and which of them are no doubles.
+    def compute(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> Computed:
+        """Return the features.
 
         Args:
-            keys: The keys, at least one.
-            rows: For each table the keys' rows, in their order.
+            inputs: Feast's messages of what is in the request, keys and all else, by name.
+            rows: For each table the rows, in the same order.
+            count: How many there are, at least one.
 
         Raises:
             OnDemandFeatureError: A view's code fails, or gives what can't be used.
         """
-        alone = any(getattr(view, "singleton", False) for view in self.views)  # their code takes one key's values
+        alone = any(getattr(view, "singleton", False) for view in self.views)  # their code takes one row's values
         try:
             if not alone:
-                return self._compute(keys, rows)
-            parts = [self._compute([one], [[table[place]] for table in rows]) for place, one in enumerate(keys)]
-            return np.concatenate([values for values, _ in parts]), np.concatenate([inexact for _, inexact in parts])
+                return self._compute(inputs, rows, count)
+            return self._joined(
+                [
+                    self._compute(
+                        {name: [values[place]] for name, values in inputs.items()},
+                        [[table[place]] for table in rows],
+                        1,
+                    )
+                    for place in range(count)
+                ]
+            )
         except (Exception, SystemExit) as error:
             named = ", ".join(repr(view.name) for view in self.views)
             plural = "views" if len(self.views) > 1 else "view"
             message = f"The on-demand feature {plural} {named} can't be computed: {type(error).__name__}: {error}"
             raise OnDemandFeatureError(message) from error
 
-    def _compute(self, keys: Sequence[int], rows: Sequence[Sequence[Row]]) -> Computed:
-        answer = self._answer(keys, rows)
-        columns = [_numbers(name, answer, len(keys)) for name in self.columns]
-        inexact = np.logical_or.reduce([np.array([*map(is_inexact, column)], np.bool_) for column in columns])
-        values = np.array(columns, dtype=np.float64).T  # None is NaN
-        values[inexact] = np.nan
-        return values, inexact
+    def _joined(self, parts: Sequence[Computed]) -> Computed:
+        """Return rows that were computed one by one."""
+        values = np.concatenate([one.values for one in parts])
+        others = {name: np.concatenate([one.others[name] for one in parts]) for name in self.others}
+        return Computed(values, others, np.concatenate([one.inexact for one in parts]))
 
-    def _answer(self, keys: Sequence[int], rows: Sequence[Sequence[Row]]) -> dict[str, list[Any]]:
+    def _compute(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> Computed:
+        answer = self._answer(inputs, rows, count)
+        columns = [_numbers(name, answer, count) for name in self.columns]
+        others = {name: _objects(name, answer, count, kind) for name, kind in self.others.items()}
+        inexact = np.zeros(count, dtype=np.bool_)
+        values = np.empty((count, len(columns)))
+        for place, column in enumerate(columns):
+            inexact |= np.array([*map(is_inexact, column)], np.bool_)
+            values[:, place] = np.array(column, dtype=np.float64)  # None is NaN
+        values[inexact] = np.nan
+        return Computed(values, others, inexact)
+
+    def _answer(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> dict[str, Any]:
         """Return what Feast answers, by column."""
         from feast import utils
         from feast.infra.online_stores.online_store import OnlineStore
         from feast.online_response import OnlineResponse
         from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
-        from feast.protos.feast.types.Value_pb2 import Value
 
-        field, count = self.tables[0].key.value_field, len(keys)
         response = GetOnlineFeaturesResponse(results=[])
-        ids = [Value(**{field: key}) for key in keys]  # type: ignore[arg-type] # one of its integers
-        utils._populate_result_rows_from_columnar(response, {self.key: ids})  # noqa: SLF001 - Feast has no other door to its own rules
+        utils._populate_result_rows_from_columnar(response, {name: list(one) for name, one in inputs.items()})  # noqa: SLF001 - Feast has no other door to its own rules
         for table, found in zip(self.tables, rows, strict=True):
             places = tuple([place] for place in range(count))
             utils._populate_response_from_feature_data(  # noqa: SLF001 - Feast has no other door to its own rules
@@ -96,15 +125,15 @@ class Computation:
         utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - Feast has no other door to its own rules
             response, list(self.references), list(self.views), self.full_feature_names, feature_types=types
         )
-        answer: dict[str, list[Any]] = OnlineResponse(response, feature_types=types).to_dict()
+        answer: dict[str, Any] = OnlineResponse(response, feature_types=types).to_dict()
         return answer
 
 
-def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:
-    """Return a column of an answer, of numbers and None.
+def _column(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:
+    """Return a column of an answer.
 
     Raises:
-        ValueError: It is not there, has another length, or holds something else than numbers.
+        ValueError: It is not there, or has another length.
     """
     if name not in answer:
         message = f"there is no {name!r} in what it gives"
@@ -113,7 +142,30 @@ def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:
     if len(values) != count:
         message = f"{name!r} has {len(values)} values for {count} keys"
         raise ValueError(message)
+    return values
+
+
+def _numbers(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:
+    """Return a column of an answer, of numbers and None.
+
+    Raises:
+        ValueError: It is not there, has another length, or holds something else than numbers.
+    """
+    values = _column(name, answer, count)
     if not all(value is None or isinstance(value, (int, float, np.number, np.bool_)) for value in values):
         message = f"{name!r} holds something else than numbers"
         raise ValueError(message)
     return values
+
+
+def _objects(name: str, answer: dict[str, list[Any]], count: int, kind: ObjectType) -> NDArray[np.object_]:
+    """Return a column of an answer, of objects and None.
+
+    Raises:
+        ValueError: It is not there, has another length, or holds something else.
+    """
+    try:
+        return objects([kind.computed(value) for value in _column(name, answer, count)])
+    except TypeError as error:
+        message = f"{name!r} holds something else than {kind.kinds[0].__name__}"
+        raise ValueError(message) from error

@@ -1,72 +1,78 @@
-"""The one key by which features are read: what requests call it, and what the store does."""
+"""The keys by which features are read: what requests call them, and what the store does."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from feast.types import FeastType, Int32, Int64
+
 from feast_columnar.errors import UnservableFeatureError
+from feast_columnar.online.keys import KEY_TYPES
+from feast_columnar.online.view_keys import KeyColumn, ViewKey
 
 
-@dataclass(frozen=True)
-class StoredKey:
-    """How a feature view's rows are keyed in the store.
-
-    Attributes:
-        join_key: Name of the one join key, in the store.
-        value_field: The field of Feast's value message that holds a key, ``int64_val`` or ``int32_val``.
-    """
-
-    join_key: str
-    value_field: str
-
-
-def common_key(views: Iterable[Any]) -> str:
-    """Return the one join key that all views have.
-
-    Args:
-        views: Feature views, projected as a service wants them.
-
-    Raises:
-        UnservableFeatureError: There are several.
-    """
-    named = list(dict.fromkeys(name for view in views for name in _requested(view)))
-    if len(named) != 1:
-        message = f"What is read online is keyed by one integer; the feature views have the join keys {_listed(named)}."
-        raise UnservableFeatureError(message)
-    return named[0]
-
-
-def stored_key(view: Any, key: str) -> StoredKey:  # noqa: ANN401 - a feature view of one of Feast's kinds
-    """Return how a view's rows are keyed, where the key is one integer.
+def view_key(view: Any, key: str | None) -> ViewKey:  # noqa: ANN401 - a feature view of one of Feast's kinds
+    """Return how a view's rows are keyed.
 
     Args:
         view: The view, projected as the service wants it.
-        key: What requests call the key.
+        key: What requests call the one integer by which all is read; None where any keys will do.
 
     Raises:
         UnservableFeatureError: It is keyed otherwise, or not online.
     """
-    from feast.types import Int32, Int64
-
     if not getattr(view, "online", True):
         message = f"The feature view {view.name!r} is not online (`online=False`): it can't be served."
         raise UnservableFeatureError(message)
-    fields = {"int64_val": Int64, "int32_val": Int32}
-    keys = {column.name: column.dtype for column in view.entity_columns}
-    value_field = next((field for field, dtype in fields.items() if [dtype] == list(keys.values())), None)
-    if _requested(view) != [key] or value_field is None:
-        found = _listed([f"{name} ({dtype})" for name, dtype in keys.items()])
+    names = view.projection.join_key_map
+    columns = tuple(
+        KeyColumn(column.name, names.get(column.name, column.name), column.dtype.to_value_type())
+        for column in view.entity_columns
+    )
+    odd = next((column for column in view.entity_columns if column.dtype.to_value_type() not in KEY_TYPES), None)
+    one = [column.asked for column in columns] == [key] and view.entity_columns[0].dtype in (Int64, Int32)
+    if key is not None and not one:
+        found = _listed([f"{column.name} ({column.dtype})" for column in view.entity_columns])
         message = (
             f"The feature view {view.name!r} has the join keys {found}; what is served online is keyed by one integer, "
             f"{key!r}."
         )
         raise UnservableFeatureError(message)
-    return StoredKey(next(iter(keys)), value_field)
+    if odd is not None:
+        message = (
+            f"The feature view {view.name!r} has the join key {odd.name} ({odd.dtype}); Feast's online stores take "
+            "keys that are integers, strings, bytes or timestamps."
+        )
+        raise UnservableFeatureError(message)
+    return ViewKey(columns)
 
 
-def _requested(view: Any) -> list[str]:  # noqa: ANN401 - as above
-    """Return what requests call a view's join keys."""
-    return [view.projection.join_key_map.get(column.name, column.name) for column in view.entity_columns]
+def asked_keys(views: Iterable[Any], keys: Sequence[ViewKey]) -> Mapping[str, FeastType]:
+    """Return the keys that requests have to have, with their types; an integer is of 64 bits where one view has it so.
+
+    Args:
+        views: The views, projected as the service wants them.
+        keys: How they are keyed.
+
+    Raises:
+        UnservableFeatureError: Two views want values of different types by one name.
+    """
+    asked: dict[str, FeastType] = {}
+    for view, key in zip(views, keys, strict=True):
+        dtypes = {column.name: column.dtype for column in view.entity_columns}
+        for one in key.columns:
+            if one.asked not in key.asked:
+                continue  # it stands for none
+            dtype = dtypes[one.stored]
+            before = asked.setdefault(one.asked, dtype)
+            if before != dtype:
+                if {before, dtype} != {Int32, Int64}:
+                    message = (
+                        f"The join key {one.asked!r} is {before} in one feature view and {dtype} in {view.name!r}: "
+                        "give one of them another name by `with_join_key_map`."
+                    )
+                    raise UnservableFeatureError(message)
+                asked[one.asked] = Int64
+    return asked
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,11 +1,14 @@
 """Whether an online store has features at all, and which keys: an emptied store is told from keys without features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from feast.types import FeastType
 from numpy.typing import NDArray
 
 from feast_columnar.online.access import StoreAccess
+from feast_columnar.online.requested import RequestSchema
 from feast_columnar.online.sample import NONE, Sampler
 
 _KEPT = 8  # keys of each view; if all are gone, others are looked for
@@ -29,8 +32,10 @@ class Presence:
 
         Rows that are too old to be used count: they are there.
         """
+        if self.sampler.key is None:
+            return self._lacking_of_any()
         asked = self.known if self.known.size else _SOME_KEY
-        there = [rows.times != 0 for rows in self.sampler.source.read(asked)]  # also shows that the store answers
+        there = self.sampler.there(asked)  # also shows that the store answers
         kept, lacking = [asked[np.logical_or.reduce(there)]], []
         for place, name in enumerate(self.sampler.names):
             if there[place].any():
@@ -42,6 +47,16 @@ class Presence:
         self.known = np.unique(np.concatenate(kept))
         return tuple(lacking)
 
+    def _lacking_of_any(self) -> tuple[str, ...]:
+        """Return likewise where views are not keyed by one integer: no keys are remembered."""
+        sampler = self.sampler
+        there = sampler.there_of([key.some_key() for key in sampler.keys])  # also shows that the store answers
+        return tuple(
+            name
+            for place, name in enumerate(sampler.names)
+            if not there[place].any() and sampler.has_rows(place) is False
+        )
+
 
 @dataclass(frozen=True)
 class StoreReader:
@@ -51,11 +66,25 @@ class StoreReader:
         columns: What it reads.
         access: The store.
         presence: What is known of its keys.
+        schema: What a request has to have.
+        others: What it reads that are no numbers.
     """
 
     columns: tuple[str, ...]
     access: StoreAccess
     presence: Presence
+    schema: RequestSchema
+    others: tuple[str, ...]
+
+    @property
+    def keys(self) -> Mapping[str, FeastType]:
+        """Return the keys that a request has to have."""
+        return self.schema.keys
+
+    @property
+    def request(self) -> Mapping[str, FeastType]:
+        """Return what else a request has to have."""
+        return self.schema.request
 
     def sample(self, count: int) -> NDArray[np.int64]:
         """Find keys that the store has rows of."""

@@ -1,16 +1,22 @@
 """Features of keys from an online store, as arrays: `open_reader` for any Feast feature service.
 
-    reader = open_reader(store, "driver_stats_v1", key="driver_id", timeout=1.0)
+    reader = open_reader(store, "driver_stats_v1", timeout=1.0)
     features = reader.read(np.array([1001, 1002]))
     features.matrix   # float64 [2, k], NaN where a value is missing, null or too old
     features.oldest   # int64 [2], event times in microseconds since the epoch, UTC
+
+    reader = open_reader(store, "trips", columns=["rating", "zone_name"])
+    reader.keys, reader.request   # what it wants: {"driver_id": Int64, "zone": String}, {"distance": Float64}
+    features = reader.read({"driver_id": [1001, 1002], "zone": ["north"]}, request={"distance": [3.5]})
+    features.others["zone_name"]   # texts, bytes and booleans as objects [2], None where there is none
+    features.event_times()["rating"]   # int64 [2], of each column and row
 
 Feast's `get_online_features` makes an object of each key and each value, and takes values of any age. Here keys and
 values stay columns, and the ttl of a feature view holds as it does in the point-in-time join: a value counts from its
 event time on, for as long as the ttl, both ends included (`feast_columnar.freshness`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feast_columnar.errors import RepoError
-from feast_columnar.feature_service import number_columns, service_columns
+from feast_columnar.feature_service import column_types, number_columns, service_columns
 from feast_columnar.online.features import OnlineFeatures
-from feast_columnar.online.on_demand import open_on_demand_reader
+from feast_columnar.online.objects import OBJECTS, ObjectType
+from feast_columnar.online.on_demand import OnDemandService
+from feast_columnar.online.requested import Columns, Keys
 from feast_columnar.online.sqlite_times import require_utc_for
 from feast_columnar.online.taken import TakenView, taken_views
 from feast_columnar.online.view_reader import open_view_reader
@@ -29,6 +37,7 @@ from feast_columnar.redaction import explained
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
     from feast.infra.online_stores.online_store import OnlineStore
+    from feast.types import FeastType
 
 
 class OnlineReader(Protocol):
@@ -36,21 +45,39 @@ class OnlineReader(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return the names of the columns that are read, in order."""
+        """Return the names of the columns that are read as numbers, in order."""
         ...
 
-    def read(self, keys: NDArray[np.int64], now: int | None = None) -> OnlineFeatures:
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Return the names of those that are read as objects: texts, bytes, and booleans that were asked for so."""
+        ...
+
+    @property
+    def keys(self) -> "Mapping[str, FeastType]":
+        """Return the names of the keys, as requests call them, with their types."""
+        ...
+
+    @property
+    def request(self) -> "Mapping[str, FeastType]":
+        """Return the names of what else requests have to have (`RequestSource`), with their types."""
+        ...
+
+    def read(self, keys: Keys, now: int | None = None, *, request: Columns | None = None) -> OnlineFeatures:
         """Read the features of keys.
 
         Args:
-            keys: int64 ``[n]``, in any order, also repeated; keys that a view of 32-bit keys can't have are missing.
+            keys: By name an array of n keys, or of one for all rows. If there is one that is an integer, also int64
+                ``[n]`` alone. In any order, also repeated; keys that a view of 32-bit keys can't have are missing.
             now: The time of the request, in microseconds since the epoch, UTC: what is older than the ttl by then, or
                 younger than it, is missing. The current time if not given.
+            request: What else the request has, by name, likewise. A null (NaN, None) is an input that is missing.
 
         Returns:
-            The values, float64 ``[n, k]``, with their event times.
+            The values, float64 ``[n, k]`` and objects ``[n]``, with their event times.
 
         Raises:
+            RequestError: Keys or what else the request has are missing, unknown, null, of another type or length.
             StoreUnavailableError: The store can't be read, or not in time.
             FeaturesLostError: It has lost its file or a table.
             OnDemandFeatureError: The code of an on-demand feature view fails for keys that have all of its inputs.
@@ -58,7 +85,12 @@ class OnlineReader(Protocol):
         ...
 
     async def read_async(
-        self, keys: NDArray[np.int64], now: int | None = None, thread: Executor | None = None
+        self,
+        keys: Keys,
+        now: int | None = None,
+        thread: Executor | None = None,
+        *,
+        request: Columns | None = None,
     ) -> OnlineFeatures:
         """Read likewise, without holding up the event loop: in a thread, or by the loop itself where that is faster.
 
@@ -66,6 +98,7 @@ class OnlineReader(Protocol):
             keys: As in `read`.
             now: As in `read`.
             thread: The thread; the event loop's own executor if not given.
+            request: As in `read`.
 
         Returns:
             As `read` does.
@@ -82,8 +115,8 @@ class OnlineReader(Protocol):
             count: How many at most.
 
         Returns:
-            int64 ``[m]``, distinct, those with rows in most of the views first; empty if there are none, or the store
-            is of a kind of which it can't be told.
+            int64 ``[m]``, distinct, those with rows in most of the views first; empty if there are none, if the store
+            is of a kind of which it can't be told, or if what is read is not keyed by one integer alone.
 
         Raises:
             StoreUnavailableError: The store can't be read.
@@ -113,6 +146,7 @@ def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have
     service: "FeatureService | str",
     *,
     columns: Sequence[str] | None = None,
+    as_bool: Collection[str] = (),
     key: str | None = None,
     full_feature_names: bool = False,
     timeout: float = 5.0,
@@ -120,15 +154,16 @@ def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have
     """Return a reader of a feature service's features. The registry is read here, and not again.
 
     Feature views, their on-demand views, projections under other names and join-key maps are read as
-    `get_online_features` reads them. Redis and SQLite are read directly, other stores through their own
-    `online_read`. A view must have one join key, a 64-bit or 32-bit integer; features must be numbers or booleans.
+    `get_online_features` reads them, by any keys. Redis and SQLite are read directly, other stores through their own
+    `online_read`. Features must be numbers, booleans, texts or bytes.
 
     Args:
         store: The applied feature store.
         service: The feature service, or its name.
         columns: Which columns to read, in this order, each once; all that are numbers, in the service's order, if not
-            given.
-        key: What requests call the join key; found by itself if all views have the same one.
+            given. Those that are texts or bytes are read as objects.
+        as_bool: Which of them, being booleans, are read as objects too, rather than as 0 and 1.
+        key: What requests call the one integer by which all is read, where nothing else will do; any keys if not given.
         full_feature_names: Whether columns are named ``view__feature``, as in `get_online_features`.
         timeout: How long a Redis may take to answer, in seconds, where its connection string does not say; other
             stores know no limit.
@@ -139,18 +174,19 @@ def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have
     Raises:
         RepoError: There is no such service or column, two of its features have one name, the store can't be opened,
             or is Feast's own SQLite store, whose times depend on the zone of each process, and this one is not in UTC.
-        UnservableFeatureError: A feature is not a number, is keyed otherwise, not online, or made of a request's data.
+        UnservableFeatureError: A feature or a key is of a type that is not read, is keyed otherwise, or not online.
     """
     found = _service_named(store, service) if isinstance(service, str) else service
     wanted = _wanted(found, columns, full_feature_names=full_feature_names)
     with explained("The online store can't be opened", RepoError):
         online_store = _opened(store, timeout)
         taken = taken_views(store, found, wanted, full_feature_names=full_feature_names)
+    others = _others(found, wanted, as_bool, full_feature_names=full_feature_names)
+    numbers = tuple(name for name in wanted if name not in others)
     if any(map(_is_on_demand, taken)):
-        return open_on_demand_reader(
-            store, online_store, found, taken, columns=wanted, key=key, full_feature_names=full_feature_names
-        )
-    return open_view_reader(store, online_store, taken, wanted, key)
+        opened = OnDemandService(store, online_store, found, full_feature_names=full_feature_names)
+        return opened.reader(taken, numbers, others=others, key=key)
+    return open_view_reader(store, online_store, taken, numbers, others=others, key=key)
 
 
 def _service_named(store: "FeatureStore", name: str) -> "FeatureService":
@@ -183,6 +219,28 @@ def _wanted(service: "FeatureService", columns: Sequence[str] | None, *, full_fe
     else:
         return wanted
     raise RepoError(message)
+
+
+def _others(
+    service: "FeatureService", wanted: Sequence[str], as_bool: Collection[str], *, full_feature_names: bool
+) -> dict[str, ObjectType]:
+    """Return the columns that are read as objects.
+
+    Raises:
+        RepoError: A column that is to be read as booleans holds none, or is not read.
+    """
+    from feast.types import Bool
+
+    types = column_types(service, full_feature_names=full_feature_names)
+    for name in as_bool:
+        if name not in wanted or types[name] != Bool:
+            message = f"The column {name!r} can't be read as booleans: it is {types.get(name, 'not there')}."
+            raise RepoError(message)
+    return {
+        name: OBJECTS[types[name]]
+        for name in wanted
+        if types[name] in OBJECTS and (types[name] != Bool or name in as_bool)
+    }
 
 
 def _opened(store: "FeatureStore", timeout: float) -> "OnlineStore":

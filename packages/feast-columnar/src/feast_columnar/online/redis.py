@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 
-from feast_columnar.online.keys import KeyBytes
+from feast_columnar.online.keys import KEY_VERSION, KeyBytes
 from feast_columnar.online.redis_wire import exchange_wire, redis_connection
 from feast_columnar.online.times import timestamp_micros, timestamp_nanos, timestamps
 from feast_columnar.online.views import view_rows
 from feast_columnar.online.wire import join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from feast import FeatureView
     from feast.repo_config import RepoConfig
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from feast_columnar.online.batches import EncodedBatch
     from feast_columnar.online.redis_link import RedisLink
     from feast_columnar.online.values import FixedWidth
+    from feast_columnar.online.view_keys import ViewKeys
     from feast_columnar.online.views import ViewRead, ViewRows
 
 REDIS_ROWS: Final = 10_000
@@ -190,15 +191,28 @@ class RedisView:
 
     Attributes:
         read: The view.
-        key: The layout of the hashes' keys.
-        commands: That of the commands, which differ in the driver's bytes alone as the keys do.
-        widths: How each feature is stored.
+        key: The layout of the hashes' keys where they are one integer.
+        commands: That of the commands, which differ in the driver's bytes alone as the keys do; likewise.
+        suffix: What a hash's key has after the entity key.
+        fields: The fields that are read, of the features and last of the event time.
+        widths: How each feature that is a number is stored.
     """
 
     read: ViewRead
-    key: KeyBytes
-    commands: KeyBytes
+    key: KeyBytes | None
+    commands: KeyBytes | None
+    suffix: bytes
+    fields: tuple[bytes, ...]
     widths: tuple[FixedWidth | None, ...]
+
+    def wire(self, keys: ViewKeys) -> bytes:
+        """Return the commands that read the rows of some keys."""
+        if self.commands is not None:
+            return self.commands.rows(keys.integers).tobytes()
+        before = _head(2 + len(self.fields)) + _bulk_string(b"HMGET")
+        after = self.suffix + b"\r\n" + b"".join(map(_bulk_string, self.fields))
+        size = len(self.suffix)
+        return b"".join([b"%b$%d\r\n%b%b" % (before, len(key) + size, key, after) for key in keys.packed()])
 
 
 @dataclass(frozen=True)
@@ -215,31 +229,31 @@ class RedisSource:
     link: RedisLink
     views: tuple[RedisView, ...]
 
-    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+    def read(self, keys: Sequence[ViewKeys]) -> list[ViewRows]:
         """Read all views."""
         with redis_connection(self.client) as connection:
-            count = len(driver_id) * len(self.views)
-            replies = exchange_wire(connection, self._wire(driver_id), count, keep_errors_of_keys=True)
-        return self._rows(replies, len(driver_id))
+            replies = exchange_wire(connection, self._wire(keys), sum(map(len, keys)), keep_errors_of_keys=True)
+        return self._rows(replies, keys)
 
-    async def read_in_loop(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+    async def read_in_loop(self, keys: Sequence[ViewKeys]) -> list[ViewRows]:
         """Read all views over the link.
 
         Raises:
             LinkLostError: The link did not work; it is closed.
             TimeoutError: There was no answer in time.
         """
-        replies = await self.link.exchange(self._wire(driver_id), len(driver_id) * len(self.views))
-        return self._rows(replies, len(driver_id))
+        return self._rows(await self.link.exchange(self._wire(keys), sum(map(len, keys))), keys)
 
-    def _wire(self, driver_id: NDArray[np.int64]) -> bytes:
-        return b"".join(view.commands.rows(driver_id).tobytes() for view in self.views)
+    def _wire(self, keys: Sequence[ViewKeys]) -> bytes:
+        return b"".join(view.wire(asked) for view, asked in zip(self.views, keys, strict=True))
 
-    def _rows(self, replies: list[Any], count: int) -> list[ViewRows]:
-        return [
-            view_rows(replies[place * count : (place + 1) * count], view.widths, timestamp_micros)
-            for place, view in enumerate(self.views)
-        ]
+    def _rows(self, replies: list[Any], keys: Sequence[ViewKeys]) -> list[ViewRows]:
+        found, start = [], 0
+        for view, asked in zip(self.views, keys, strict=True):
+            rows = replies[start : start + len(asked)]
+            found.append(view_rows(rows, view.widths, timestamp_micros, view.read.others))
+            start += len(asked)
+        return found
 
 
 def redis_source(config: RepoConfig, online_store: Any, views: tuple[ViewRead, ...]) -> RedisSource | None:  # noqa: ANN401 - as above
@@ -255,14 +269,16 @@ def redis_source(config: RepoConfig, online_store: Any, views: tuple[ViewRead, .
 
 def _redis_view(config: RepoConfig, read: ViewRead) -> RedisView:
     name = _view_name(config, read.view)
-    fields = [*(_feature_field(name, feature) for feature in read.features), _time_field(name)]
-    key = read.key_bytes()
-    suffix = key.after + _key_suffix(config.project)
+    fields = (*(_feature_field(name, feature) for feature in read.names), _time_field(name))
+    key, project = read.key.layout(), _key_suffix(config.project)
+    if key is None:
+        return RedisView(read, None, None, project, fields, read.fixed_widths())
+    suffix = key.after + project
     length = len(key.before) + np.dtype(key.dtype).itemsize + len(suffix)
     before = _head(2 + len(fields)) + _bulk_string(b"HMGET") + b"$%d\r\n" % length + key.before
     after = suffix + b"\r\n" + b"".join(map(_bulk_string, fields))
     named = KeyBytes(key.before, suffix, key.dtype)
-    return RedisView(read, named, KeyBytes(before, after, key.dtype), read.fixed_widths())
+    return RedisView(read, named, KeyBytes(before, after, key.dtype), project, fields, read.fixed_widths())
 
 
 # --- Contents ---------------------------------------------------------------------------------------------------------
@@ -281,19 +297,19 @@ def redis_has(store: Any, config: RepoConfig, view: FeatureView) -> bool | None:
     client = store._get_client(config.online_store)  # noqa: SLF001 - Feast has no other way
     suffix = _key_suffix(config.project)
     pattern = b"*" + escaped(suffix)
-    written = _time_field(_view_name(config, view))
+    written, version = _time_field(_view_name(config, view)), config.entity_key_serialization_version
     try:
         found = client.scan_iter(match=pattern, count=KEYS_A_SCAN)
         while keys := list(islice(found, KEYS_A_SCAN)):
-            if any(_is_of(config, key) for key in _having(client, keys, written)):
+            if any(is_key_of(suffix, key, version) for key in having(client, keys, written)):
                 return True
     except ResponseError:
         return None
     return False
 
 
-def _having(client: Redis, keys: list[bytes], field: bytes) -> list[bytes]:
-    """The keys that are hashes with a field."""
+def having(client: Redis, keys: list[bytes], field: bytes) -> list[bytes]:
+    """Return the keys that are hashes with a field."""
     with client.pipeline(transaction=False) as pipeline:
         for key in keys:
             pipeline.hexists(key, field)  # type: ignore[arg-type] # keys are bytes here
@@ -301,10 +317,10 @@ def _having(client: Redis, keys: list[bytes], field: bytes) -> list[bytes]:
     return [key for key, answer in zip(keys, answers, strict=True) if answer is True]
 
 
-def _is_of(config: RepoConfig, key: bytes) -> bool:
-    """Whether a key is of this project: that of `old_rides` ends like one of `rides`."""
-    entity, version = key.removesuffix(_key_suffix(config.project)), config.entity_key_serialization_version
+def is_key_of(project: bytes, key: bytes, version: int = KEY_VERSION) -> bool:
+    """Tell whether a key is of a project, by its suffix: that of `old_rides` ends like one of `rides`."""
+    entity = key.removesuffix(project)
     try:
-        return serialize_entity_key(deserialize_entity_key(entity, version), version) == entity
+        return bool(serialize_entity_key(deserialize_entity_key(entity, version), version) == entity)
     except Exception:  # noqa: BLE001 - whatever Feast makes of bytes that are no key
         return False

@@ -39,6 +39,11 @@ def pattern_of(before: bytes, width: int, after: bytes) -> bytes:
     return escaped(before) + b"?" * width + escaped(after)
 
 
+def pattern_between(before: bytes, after: bytes) -> bytes:
+    """Return Redis's pattern of all keys with a beginning and an end."""
+    return escaped(before) + b"*" + escaped(after)
+
+
 def escaped(text: bytes) -> bytes:
     """Return the pattern of exactly these bytes."""
     return b"".join(b"\\" + bytes([one]) if one in _SPECIAL else bytes([one]) for one in text)

@@ -28,7 +28,7 @@ from feast_columnar.online.views import view_rows
 from feast_columnar.online.wire import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from feast import FeatureView
     from feast.repo_config import RepoConfig
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from feast_columnar.online.keys import KeyBytes
     from feast_columnar.online.sqlite_times import Stored
     from feast_columnar.online.values import FixedWidth, Texts
+    from feast_columnar.online.view_keys import ViewKeys
     from feast_columnar.online.views import ViewRead, ViewRows
 
 Epochs: TypeAlias = "Callable[[NDArray[np.datetime64]], list[Any]]"
@@ -165,13 +166,13 @@ class SqliteView:
     Attributes:
         read: The view.
         table: The table's name, quoted.
-        key: The layout of the view's keys.
-        widths: How each feature is stored.
+        key: The layout of the view's keys where they are one integer.
+        widths: How each feature that is a number is stored.
     """
 
     read: ViewRead
     table: str
-    key: KeyBytes
+    key: KeyBytes | None
     widths: tuple[FixedWidth | None, ...]
 
 
@@ -187,13 +188,18 @@ class SqliteSource:
     file: ReadConnection
     views: tuple[SqliteView, ...]
 
-    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+    def read(self, keys: Sequence[ViewKeys]) -> list[ViewRows]:
         """Read view by view."""
-        return self.file.read(lambda connection: self._rows(connection, driver_id))
+        return self.file.read(lambda connection: self._rows(connection, keys))
 
-    def _rows(self, connection: sqlite3.Connection, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+    def _rows(self, connection: sqlite3.Connection, keys: Sequence[ViewKeys]) -> list[ViewRows]:
         with _one_moment(connection):
-            return [_view_rows(connection, view, driver_id) for view in self.views]
+            return [_view_rows(connection, *asked) for asked in zip(self.views, keys, strict=True)]
+
+    def has_rows(self, place: int) -> bool:
+        """Tell whether there is any row of a view, by its place."""
+        statement = f"SELECT 1 FROM {self.views[place].table} LIMIT 1"
+        return bool(self.file.read(lambda connection: connection.execute(statement).fetchall()))
 
 
 @contextlib.contextmanager
@@ -206,11 +212,18 @@ def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
         connection.rollback()
 
 
-def _view_rows(connection: sqlite3.Connection, view: SqliteView, driver_id: NDArray[np.int64]) -> ViewRows:
-    rows = view.key.rows(driver_id)
+def _stored(view: SqliteView, asked: ViewKeys) -> list[bytes]:
+    """Return the serialized keys."""
+    if view.key is None:
+        return asked.packed()
+    rows = view.key.rows(asked.integers)
     joined, length = rows.tobytes(), rows.shape[1]
-    keys = [joined[start : start + length] for start in range(0, len(joined), length)]
-    cells: dict[str, dict[bytes, bytes | None]] = {name: {} for name in view.read.features}
+    return [joined[start : start + length] for start in range(0, len(joined), length)]
+
+
+def _view_rows(connection: sqlite3.Connection, view: SqliteView, asked: ViewKeys) -> ViewRows:
+    keys, names = _stored(view, asked), view.read.names
+    cells: dict[str, dict[bytes, bytes | None]] = {name: {} for name in names}
     stored: dict[bytes, Stored] = {}
     for start in range(0, len(keys), _KEYS):
         some = keys[start : start + _KEYS]
@@ -222,9 +235,9 @@ def _view_rows(connection: sqlite3.Connection, view: SqliteView, driver_id: NDAr
             stored[key] = time
             if name in cells:
                 cells[name][key] = value
-    columns = [cells[name] for name in view.read.features]
+    columns = [cells[name] for name in names]
     found = [(*(column.get(key) for column in columns), stored.get(key, _NOT_THERE)) for key in keys]
-    return view_rows(found, view.widths, _time)
+    return view_rows(found, view.widths, _time, view.read.others)
 
 
 def _time(stored: Any) -> int:  # noqa: ANN401 - SQLite's columns hold anything
@@ -249,7 +262,7 @@ def _file(online_store: Any, config: RepoConfig) -> Path:  # noqa: ANN401 - as a
 
 
 def _sqlite_view(config: RepoConfig, read: ViewRead) -> SqliteView:
-    return SqliteView(read, _quoted(_table(config, read.view)), read.key_bytes(), read.fixed_widths())
+    return SqliteView(read, _quoted(_table(config, read.view)), read.key.layout(), read.fixed_widths())
 
 
 def sqlite_gate(online_store: Any, source: object = None) -> Gate:  # noqa: ANN401 - any store

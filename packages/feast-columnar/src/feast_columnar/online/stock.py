@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from feast_columnar.online.keys import entity_key
 from feast_columnar.online.moments import EPOCH, MICROSECOND
 from feast_columnar.online.values import numbers
-from feast_columnar.online.views import apart
+from feast_columnar.online.views import DecodedRow, apart
 from feast_columnar.online.wire import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.repo_config import RepoConfig
-    from numpy.typing import NDArray
 
+    from feast_columnar.online.view_keys import ViewKeys
     from feast_columnar.online.views import ViewRead, ViewRows
 
 Row: TypeAlias = tuple[datetime | None, dict[str, Any] | None]
@@ -41,24 +39,27 @@ class StockSource:
     online_store: OnlineStore
     views: tuple[ViewRead, ...]
 
-    def read(self, driver_id: NDArray[np.int64]) -> list[ViewRows]:
+    def read(self, keys: Sequence[ViewKeys]) -> list[ViewRows]:
         """Read view by view."""
-        return [self._read_view(read, driver_id) for read in self.views]
+        return [self._read_view(read, asked) for read, asked in zip(self.views, keys, strict=True)]
 
-    def _read_view(self, read: ViewRead, driver_id: NDArray[np.int64]) -> ViewRows:
-        keys = [entity_key(read.join_key, read.value_field, one) for one in driver_id.tolist()]
-
+    def _read_view(self, read: ViewRead, keys: ViewKeys) -> ViewRows:
         def rows_of(some: list[Any]) -> list[Row]:
             # a list of its own each time: the Redis store appends to it
-            return self.online_store.online_read(self.config, read.view, some, list(read.features))
+            return self.online_store.online_read(self.config, read.view, some, list(read.names))
 
-        return apart([_decoded_row(row, read.features) for row in rows_apart(rows_of, keys)], len(read.features))
+        rows = rows_apart(rows_of, keys.messages())
+        return apart([_decoded_row(row, read) for row in rows], len(read.features), len(read.others))
 
 
-def _decoded_row(row: Row | None, names: Sequence[str]) -> tuple[int, list[float]] | None:
-    """Return the time and the numbers of a row; None if it can't be read."""
+def _decoded_row(row: Row | None, read: ViewRead) -> DecodedRow | None:
+    """Return the time and the features of a row; None if it can't be read."""
+    if row is None:
+        return None
+    time, stored = row
     try:
-        return None if row is None else (microseconds(row[0]), numbers(row[1], names))
+        others = [one.kind.of(stored[one.name]) if stored and one.name in stored else None for one in read.others]
+        return DecodedRow(microseconds(time), numbers(stored, read.features), others)
     except UnreadableError:
         return None
 

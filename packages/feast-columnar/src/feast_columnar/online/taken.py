@@ -1,5 +1,6 @@
 """What is read of which feature view."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,11 @@ class TakenView:
 
     Attributes:
         view: The view, of any of Feast's kinds, projected as the service wants it.
-        features: Names of the features.
-        places: Where each of them goes among the reader's columns.
+        features: Names of the features, and what the reader calls them.
     """
 
     view: Any
-    features: tuple[str, ...]
-    places: tuple[int, ...]
+    features: Mapping[str, str]
 
 
 def taken_views(
@@ -38,9 +37,8 @@ def taken_views(
     taken = []
     for projection in service.feature_view_projections:
         offered = projected_columns(projection, full_feature_names=full_feature_names)
-        features = [(name, columns.index(column)) for name, column in offered.items() if column in columns]
+        features = {name: column for name, column in offered.items() if column in columns}
         if features:
             view = store.registry.get_any_feature_view(projection.name, store.project)
-            names, places = zip(*features, strict=True)
-            taken.append(TakenView(view.with_projection(projection), names, places))
+            taken.append(TakenView(view.with_projection(projection), features))
     return taken

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,29 +14,32 @@ from numpy.typing import NDArray
 from feast_columnar.errors import UnservableFeatureError
 from feast_columnar.freshness import is_fresh, microseconds_now, time_to_live
 from feast_columnar.online.access import StoreAccess
-from feast_columnar.online.features import UNREAD, OnlineFeatures
-from feast_columnar.online.join_key import common_key, stored_key
+from feast_columnar.online.features import UNREAD, OnlineFeatures, RowTimes
+from feast_columnar.online.join_key import asked_keys, view_key
+from feast_columnar.online.objects import ObjectFeature, ObjectType, objects
 from feast_columnar.online.presence import Presence, StoreReader
 from feast_columnar.online.redis import RedisSource
 from feast_columnar.online.redis_wire import LinkLostError
+from feast_columnar.online.requested import Columns, Keys, Requested, RequestSchema
 from feast_columnar.online.sample import Sampler
 from feast_columnar.online.sqlite import sqlite_gate
 from feast_columnar.online.stores import open_source
 from feast_columnar.online.taken import TakenView
+from feast_columnar.online.view_keys import ViewKeys
 from feast_columnar.online.views import Source, ViewRead, ViewRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.infra.online_stores.online_store import OnlineStore
 
-_INT32 = np.iinfo(np.int32)
 
-
-def open_view_reader(
+def open_view_reader(  # noqa: PLR0913 - each of them is another thing
     store: "FeatureStore",
     online_store: "OnlineStore",
     taken: Sequence[TakenView],
     columns: tuple[str, ...],
+    *,
+    others: Mapping[str, ObjectType],
     key: str | None,
 ) -> "ViewReader":
     """Return a reader of features that are all stored. The registry is not read again.
@@ -44,33 +48,37 @@ def open_view_reader(
         store: The applied feature store.
         online_store: Its online store.
         taken: What is read of which views.
-        columns: The reader's columns.
-        key: What requests call the key; None for the one that the views have.
+        columns: The columns that are numbers.
+        others: Those that are none.
+        key: What requests call the one integer by which all is read; None where any keys will do.
 
     Raises:
         UnservableFeatureError: A feature can't be read online by this key.
     """
-    key = key or common_key(one.view for one in taken)
-    views = tuple(_view_read(one, key) for one in taken)
+    views = tuple(_view_read(one, columns, others, key) for one in taken)
+    schema = RequestSchema(asked_keys([one.view for one in taken], [view.key for view in views]))
     source = open_source(store.config, online_store, views)
     access = StoreAccess(store.config, online_store, sqlite_gate(online_store, source))
-    return ViewReader(columns, access, Presence(Sampler(source)), views, source)
+    presence = Presence(Sampler.of(source, schema.integer))
+    return ViewReader(columns, access, presence, schema, tuple(others), views, source)
 
 
-def _view_read(taken: TakenView, key: str) -> ViewRead:
+def _view_read(
+    taken: TakenView, columns: tuple[str, ...], others: Mapping[str, ObjectType], key: str | None
+) -> ViewRead:
     from feast.types import Bool, Float32, Float64, Int32, Int64
 
-    view, names = taken.view, taken.features
-    stored = stored_key(view, key)
-    odd = [
-        field
-        for field in view.features
-        if field.name in names and field.dtype not in (Float32, Float64, Int32, Int64, Bool)
-    ]
-    if odd:
-        message = f"The feature {odd[0].name!r} of {view.name!r} is not a number, but {odd[0].dtype}."
-        raise UnservableFeatureError(message)
-    return ViewRead(view, stored.join_key, stored.value_field, time_to_live(view), names, taken.places)
+    view, stored = taken.view, view_key(taken.view, key)
+    dtypes = {field.name: field.dtype for field in view.features}
+    numbers = {name: columns.index(column) for name, column in taken.features.items() if column in columns}
+    texts = [ObjectFeature(name, column, others[column]) for name, column in taken.features.items() if column in others]
+    for name in numbers:
+        if dtypes.get(name, Float64) not in (Float32, Float64, Int32, Int64, Bool):
+            message = (
+                f"The feature {name!r} of {view.name!r} is not a number, text, bytes or boolean, but {dtypes[name]}."
+            )
+            raise UnservableFeatureError(message)
+    return ViewRead(view, stored, time_to_live(view), tuple(numbers), tuple(numbers.values()), tuple(texts))
 
 
 @dataclass(frozen=True)
@@ -85,56 +93,83 @@ class ViewReader(StoreReader):
     views: tuple[ViewRead, ...]
     source: Source
 
-    def read(self, keys: NDArray[np.int64], now: int | None = None) -> OnlineFeatures:
+    def read(self, keys: Keys, now: int | None = None, *, request: Columns | None = None) -> OnlineFeatures:
         """Read the features of keys."""
         now = microseconds_now() if now is None else now
-        asked = self._asked(keys)
+        requested = self.schema.requested(keys, request)
+        asked = self.view_keys(requested)
         with self.access.reading():
             rows = self.source.read(asked)
-        return self._features(rows, asked == keys, now)
+        return self._features(rows, asked, requested.count, now)
 
     async def read_async(
-        self, keys: NDArray[np.int64], now: int | None = None, thread: Executor | None = None
+        self,
+        keys: Keys,
+        now: int | None = None,
+        thread: Executor | None = None,
+        *,
+        request: Columns | None = None,
     ) -> OnlineFeatures:
         """Read likewise: over the event loop's own connection to Redis once there is one, in the thread until then."""
         now = microseconds_now() if now is None else now
         loop, source = asyncio.get_running_loop(), self.source
-        if not isinstance(source, RedisSource):
-            return await loop.run_in_executor(thread, self.read, keys, now)
-        if source.link.is_open:
-            asked = self._asked(keys)
+        if isinstance(source, RedisSource) and source.link.is_open:
+            requested = self.schema.requested(keys, request)
+            asked = self.view_keys(requested)
             with self.access.naming_errors(), contextlib.suppress(LinkLostError):
-                return self._features(await source.read_in_loop(asked), asked == keys, now)
-        return await loop.run_in_executor(thread, self._read_and_connect, source, keys, now)
+                return self._features(await source.read_in_loop(asked), asked, requested.count, now)
+        return await loop.run_in_executor(thread, self._read_and_connect, keys, now, request)
 
-    def _read_and_connect(self, source: RedisSource, keys: NDArray[np.int64], now: int) -> OnlineFeatures:
-        features = self.read(keys, now)
-        source.link.connect()
+    def _read_and_connect(self, keys: Keys, now: int, request: Columns | None) -> OnlineFeatures:
+        features = self.read(keys, now, request=request)
+        if isinstance(self.source, RedisSource):
+            self.source.link.connect()
         return features
 
-    def _asked(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return keys that the views can have."""
-        small = any(view.value_field == "int32_val" for view in self.views)
-        return np.clip(keys, _INT32.min, _INT32.max) if small else keys
+    def view_keys(self, requested: Requested) -> list[ViewKeys]:
+        """Return the keys that each view is asked for."""
+        return [view.key.keys_of(requested.keys) for view in self.views]
 
-    def _features(self, rows: list[ViewRows], known: NDArray[np.bool_], now: int) -> OnlineFeatures:
-        """Apply the views' ttl; ``known`` says which keys the views can have."""
-        values = np.empty((len(known), len(self.columns)))
-        oldest = np.full(len(known), UNREAD)
+    def _features(self, rows: list[ViewRows], asked: list[ViewKeys], count: int, now: int) -> OnlineFeatures:
+        """Apply the views' ttl. Where a view has one row for all keys, it is repeated."""
+        values = np.empty((count, len(self.columns)))
+        oldest = np.full(count, UNREAD)
         unreadable: NDArray[np.bool_] | None = None
-        for view, found in zip(self.views, rows, strict=True):
-            usable = is_fresh(found.times, np.int64(now), view.ttl) & known
+        others, times = {}, []
+        for view, found, keys, names in zip(self.views, rows, asked, self._names, strict=True):
+            usable = is_fresh(found.times, np.int64(now), view.ttl)
+            if keys.known is not None:
+                usable &= keys.known
             if not usable.all():
                 found.values[~usable] = np.nan
             values[:, list(view.columns)] = found.values
             present = usable & ~np.isnan(found.values).all(axis=1)
+            for feature, texts in zip(view.others, found.others, strict=True):
+                texts[~usable] = None
+                present |= texts != None  # noqa: E711 - of each of them
+                others[feature.column] = _repeated(texts, count)
             oldest = np.where(present, np.minimum(oldest, found.times), oldest)
             if found.unreadable is not None:
-                unreadable = (found.unreadable & known) | (False if unreadable is None else unreadable)
-        return OnlineFeatures(values, oldest, unreadable)
+                spoilt = found.unreadable if keys.known is None else found.unreadable & keys.known
+                unreadable = np.broadcast_to(spoilt, count) | (False if unreadable is None else unreadable)
+            times.append(RowTimes(names, found.times, usable))
+        return OnlineFeatures(values, oldest, unreadable, others, tuple(times))
+
+    @cached_property
+    def _names(self) -> list[tuple[str, ...]]:
+        """Return the columns that come from each view."""
+        return [
+            (*(self.columns[place] for place in view.columns), *(one.column for one in view.others))
+            for view in self.views
+        ]
 
     def close(self) -> None:
         """Let go of connections and files."""
         if isinstance(self.source, RedisSource):
             self.source.link.close()
         super().close()
+
+
+def _repeated(texts: NDArray[np.object_], count: int) -> NDArray[np.object_]:
+    """Return objects of all keys, of those or the one that there is."""
+    return texts if len(texts) == count else objects([texts[0]] * count)

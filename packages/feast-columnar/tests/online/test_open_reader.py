@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -62,18 +62,25 @@ def test_on_demand_features_are_read_by_the_key_of_what_they_compute_from(sqlite
     assert listed(asyncio.run(reader.read_async(np.array([2, 1])))) == [[None], [1.0]]
 
 
-def test_views_of_several_keys_have_no_key_in_common(sqlite_repo: OnlineRepo) -> None:
+def test_views_of_several_keys_are_read_by_all_of_them_unless_one_is_wanted(sqlite_repo: OnlineRepo) -> None:
     other = key_named("person")
-    views = [sqlite_repo.view({"rate": Float32}, "one"), sqlite_repo.view({"trips": Int32}, "two", entity=other)]
+    views: list[Any] = [
+        sqlite_repo.view({"rate": Float32}, "one"),
+        sqlite_repo.view({"trips": Int32}, "two", entity=other),
+    ]
     mapped = views[1].with_join_key_map({"person": "driver_id"})
     services = [
         FeatureService(name="apart", features=[*views]),
         FeatureService(name="mapped", features=[views[0], mapped]),
     ]
     store = sqlite_repo.apply(other, *views, *services)
-    with pytest.raises(UnservableFeatureError, match=r"the feature views have the join keys driver_id, person\.$"):
-        open_reader(store, "apart")
+    with pytest.raises(UnservableFeatureError, match=r"'two' has the join keys person \(Int64\); .*, 'driver_id'\.$"):
+        open_reader(store, "apart", key="driver_id")
     sqlite_repo.write("two", [(1, NOON, {"trips": 7})], key="person")
+    assert listed(open_reader(store, "apart").read({"driver_id": [1, 1], "person": [2, 1]})) == [
+        [None, None],
+        [None, 7],
+    ]
     assert listed(open_reader(store, "mapped").read(np.array([1]))) == [[None, 7]]
 
 
