@@ -222,10 +222,18 @@ def test_beside_a_champion_that_can_not_be_compared_nothing_is_promoted_unless_a
     assert (champion(project), gate_tag(project, "3")) == ("3", "promoted")
 
 
-def test_a_rule_that_there_is_not_is_refused(project: Path) -> None:
-    with pytest.raises(RequestError, match="'if_not_worse' or 'always', not 'sometimes'"):
-        train(project, promote="sometimes")
-    assert champion(project) == "1"
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"promote": "sometimes"}, "'if_not_worse' or 'always', not 'sometimes'"),
+        ({"ndcg_k": 0}, "`training.ndcg_k` is a number of places, at least 1, not 0"),
+    ],
+)
+def test_what_can_not_be_is_refused_before_any_work(project: Path, training: dict[str, Any], said: str) -> None:
+    (project / "data/05_model_input/training_rows.parquet").unlink()
+    with pytest.raises(RequestError, match=said):
+        train(project, training)
+    assert not (project / "data/05_model_input/training_rows.parquet").exists()
 
 
 def test_orders_with_a_column_of_trips_are_evaluated_trip_by_trip(project: Path) -> None:

@@ -41,13 +41,13 @@ def extract_training_rows(
     Raises:
         FeatureServiceNotFoundError: The feature repo has no such service.
         RequestError: The orders lack the column of the label or of the groups, or have one with the name of a feature;
-            or the parameters name no rule of promotion.
+            or the parameters say what can't be.
     """
     from driver_ranking.feature_store.extraction import point_in_time_features
     from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import features_for, find_service
 
-    promote_rule(training)
+    _require_sound(training)
     for what, column in (("label", training["label"]), ("group column", training["group_column"])):
         if column is not None and column not in driver_orders.columns:
             message = f"{driver_orders.filepath}: the {what} {column!r} is not among the columns."
@@ -214,6 +214,15 @@ def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
         trusted_types=tuple(training["trusted_types"]),
         kept_back=compared.why_kept_back(promote_rule(training)),
     )
+
+
+def _require_sound(training: Mapping[str, Any]) -> None:
+    """Refuse, before any work, parameters that are read at the end."""
+    promote_rule(training)
+    places = training["ndcg_k"]
+    if not isinstance(places, int) or places < 1:
+        message = f"`training.ndcg_k` is a number of places, at least 1, not {places!r}."
+        raise RequestError(message)
 
 
 def _group_metrics(
