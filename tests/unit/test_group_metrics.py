@@ -85,6 +85,7 @@ def test_rows_of_no_group_groups_of_one_and_groups_without_a_positive_show_no_or
     assert one == {"ranked_groups": 1.0, "ndcg_at_10": pytest.approx(1 / math.log2(3)), "mrr": 0.5, "hit_rate_at_1": 0}
 
 
+@pytest.mark.slow  # it is compiled first
 @pytest.mark.filterwarnings("ignore:.*invalid escape sequence", "ignore:.*unsafe cast from uint64 to int64")
 def test_the_metrics_are_those_of_ranx() -> None:
     from ranx import Qrels, Run, evaluate

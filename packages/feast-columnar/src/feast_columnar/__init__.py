@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # for what checks types, the names are those above and no others
+if not TYPE_CHECKING:  # pragma: no branch - for what checks types, the names are those above and no others
 
     def __getattr__(name: str) -> object:
         """Import a public name from where it is.

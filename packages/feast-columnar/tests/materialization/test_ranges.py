@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from feast import Field, PushSource, StreamFeatureView
+from feast import FeatureStore, Field, PushSource, RepoConfig, StreamFeatureView
 from feast.types import Int32
 
 from feast_columnar.materialization.intervals import brought_up_to
@@ -63,3 +63,44 @@ def test_a_range_that_ends_in_the_future_ends_no_later_run_of_any_view(asof_repo
 def test_a_view_that_is_off_is_not_spoken_of(asof_repo: AsofRepo) -> None:
     asof_repo.apply(asof_repo.view(rows=[(1, asof_repo.noon(), asof_repo.noon(), 7)], enabled=False))
     assert online_views(asof_repo.open()) == []
+
+
+def streaming(repo: AsofRepo) -> FeatureStore:
+    """Return the repo's store, with the engine that streams."""
+    config = repo.open().config
+    given = {"project": config.project, "provider": "local", "registry": str(repo.folder / "registry.db")}
+    stores: dict[str, Any] = {
+        "online_store": {"type": "sqlite", "path": str(repo.folder / "online.db")},
+        "offline_store": {"type": "feast_columnar.AsofOfflineStore"},
+        "batch_engine": {"type": "feast_columnar.StreamingComputeEngine"},
+    }
+    made = RepoConfig(**given, **stores, entity_key_serialization_version=3)
+    made.repo_path = repo.folder
+    return FeatureStore(config=made)
+
+
+def test_an_incremental_run_fills_a_store_that_was_lost_and_one_that_ends_before_the_last_brings_nothing(
+    asof_repo: AsofRepo, caplog: pytest.LogCaptureFixture
+) -> None:
+    asof_repo.apply(asof_repo.view(rows=[(1, asof_repo.noon(), asof_repo.noon(), 7)]))
+    now = datetime.now(tz=UTC)
+    materialize_on(streaming(asof_repo), now, now)
+    assert trips(asof_repo, 1, "stats") == 7
+    streaming(asof_repo).materialize_incremental(now - timedelta(hours=1))
+    assert "has no features" not in caplog.text
+    (asof_repo.folder / "online.db").unlink()
+    later = now + timedelta(seconds=1)
+    materialize_on(streaming(asof_repo), later, later)
+    assert trips(asof_repo, 1, "stats") == 7
+    assert "has no features of stats" in caplog.text
+
+
+def test_a_range_that_leaves_a_gap_behind_the_last_one_says_so(
+    asof_repo: AsofRepo, caplog: pytest.LogCaptureFixture
+) -> None:
+    asof_repo.apply(asof_repo.view(rows=[(1, asof_repo.noon(), asof_repo.noon(), 7)]))
+    now, first = datetime.now(tz=UTC), asof_repo.noon(60)
+    materialize_range(asof_repo.open(), START, first, now)
+    assert "are not brought" not in caplog.text
+    materialize_range(asof_repo.open(), first + timedelta(hours=1), now, now)
+    assert "The rows of stats between 2026-01-31T13:00:00+00:00" in caplog.text

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.test_asof_files import over, table, write
-from support.drawn_tables import NOON
+from columnar_support.drawn_tables import NOON
+from offline.test_asof_files import over, table, write
 
-from feast_columnar.offline.engine import AsofError
+from feast_columnar.errors import AsofError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contract.conftest import AsofRepo
+    from columnar_support.asof_repos import AsofRepo
 
 QUIET = "c0ffee canary"
 TOP, FILLED = "event_timestamp,driver_id,note\n", f"{NOON.isoformat()},1,5\n" * 21_000
