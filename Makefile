@@ -1,4 +1,4 @@
-# `make` sets everything up from a bare python3 (3.11 to 3.13) and lists the targets.
+# `make` sets everything up from a bare python3 (3.11 or 3.12) and lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,8 +27,8 @@ help: $(STAMP) ## list these targets
 setup: $(STAMP) ## make the virtual environment .venv with the pinned packages
 
 $(STAMP): requirements.lock pyproject.toml $(COLUMNAR)/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo 'Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo 'Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11'; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r requirements.lock
