@@ -22,8 +22,8 @@ from typing import Any
 from borrowed import redis_server
 from measure import ROOT, Usage, machine, markdown_table, measure, ratios, spread, timed
 
-OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
-STREAMING = "feast_columnar.materialization.engine.StreamingComputeEngine"
+OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.AsofOfflineStore"}
+STREAMING = "feast_columnar.StreamingComputeEngine"
 CASES = ("duckdb+stock", "duckdb+streaming", "asof+streaming")
 STORES = ("sqlite", "redis")
 

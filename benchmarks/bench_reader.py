@@ -83,9 +83,9 @@ def make_repo(folder: Path, online_store: Mapping[str, str]) -> Callable[[], Fea
         project="bench",
         provider="local",
         registry=str(folder / "registry.db"),
-        offline_store={"type": "feast_columnar.offline.store.AsofOfflineStore"},
+        offline_store={"type": "feast_columnar.AsofOfflineStore"},
         online_store=dict(online_store),
-        batch_engine={"type": "feast_columnar.materialization.engine.StreamingComputeEngine"},
+        batch_engine={"type": "feast_columnar.StreamingComputeEngine"},
         entity_key_serialization_version=3,
         repo_path=folder,
     )

@@ -250,7 +250,7 @@ def applied(folder: Path, store: str, conf: dict[str, Any]) -> FeatureStore:
 
     path = str(folder / "stats.parquet")
     times: dict[str, Any] = {"timestamp_field": "datetime", "created_timestamp_column": "created"}
-    offline: dict[str, Any] = {"type": "feast_columnar.spark.store.SparkAsofOfflineStore"}
+    offline: dict[str, Any] = {"type": "feast_columnar.SparkAsofOfflineStore"}
     source: Any = FileSource(name="s", path=path, file_format=ParquetFormat(), **times)
     if store == "stock":
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource

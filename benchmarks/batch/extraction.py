@@ -14,7 +14,7 @@ from measure import timed
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASOF = "feast_columnar.offline.store.AsofOfflineStore"
+ASOF = "feast_columnar.AsofOfflineStore"
 
 
 def open_store(folder: Path, offline_store: dict[str, Any]) -> Any:  # noqa: ANN401 - feast is imported in children alone

@@ -157,12 +157,12 @@ def test_features_of_one_name_need_the_names_of_their_views(repo: FeatureRepo) -
     assert features_for(service).columns[::3] == ("driver_stats__conv_rate", "twin__conv_rate"), "to be trained on"
 
 
-@pytest.mark.parametrize("offline_store", ["feast_columnar.offline.store.AsofOfflineStore", "duckdb"])
+@pytest.mark.parametrize("offline_store", ["feast_columnar.AsofOfflineStore", "duckdb"])
 def test_extraction_keeps_rows_order_and_metadata_whatever_the_store(
     repo: FeatureRepo, tmp_path: Path, offline_store: str
 ) -> None:
     edit(repo, "feature_store.yaml", "  memory_limit: 1GB # what is over goes to disk\n", "")
-    edit(repo, "feature_store.yaml", "feast_columnar.offline.store.AsofOfflineStore", offline_store)
+    edit(repo, "feature_store.yaml", "feast_columnar.AsofOfflineStore", offline_store)
     edit(repo, "data_sources.py", "../data", str(tmp_path / "data"))
     store = repo.apply(repo.definitions())
     features = features_for(find_service(store, "driver_ranking_v1"))

@@ -32,7 +32,7 @@ from driver_ranking.errors import (
 from driver_ranking.model import ModelRegistry, RegistryLocation
 
 FEATURES = ["conv_rate", "acc_rate", "avg_daily_trips"]
-ASOF = "feast_columnar.offline.store.AsofOfflineStore"
+ASOF = "feast_columnar.AsofOfflineStore"
 BOUND = {"feature_service": "driver_ranking_v1"}
 INPUT = "data/05_model_input/batch_input.parquet"
 

@@ -39,7 +39,7 @@ def peak_of_batch_run(project: Path, request: Path) -> float:
 def test_the_peak_grows_no_further_than_the_memory_limit(project: Path, tmp_path: Path) -> None:
     config = project / "feature_repo/feature_store.yaml"
     text = config.read_text(encoding="utf-8")
-    asof = "  type: feast_columnar.offline.store.AsofOfflineStore\n"
+    asof = "  type: feast_columnar.AsofOfflineStore\n"
     assert asof in text
     lines = [line for line in text.splitlines(keepends=True) if "memory_limit" not in line]
     config.write_text("".join(lines).replace(asof, f"{asof}  memory_limit: {LIMIT}MB\n"), encoding="utf-8")

@@ -138,7 +138,7 @@ def test_a_copy_with_another_online_store_fills_it(original: Path, tmp_path: Pat
 def test_a_copy_on_feasts_own_sqlite_store_leaves_the_originals_alone(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "original")
     config = project / "feature_repo/feature_store.yaml"
-    ours = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
+    ours = "feast_columnar.SharedSqliteOnlineStore"
     config.write_text(config.read_text(encoding="utf-8").replace(ours, "sqlite"), encoding="utf-8")
     feast(project, "apply")  # Feast itself writes the absolute paths down
     run_pipeline(project, "materialize")

@@ -128,7 +128,7 @@ def write_extracted(extracted: ExtractedFeatures, folder: ParquetFolder) -> None
     if not hasattr(job, "to_spark_df"):
         message = (
             "The rows of this dataset are on Spark, the offline store is not. Name a feature_store.yaml whose "
-            "offline_store is feast_columnar.spark.store.SparkAsofOfflineStore."
+            "offline_store is feast_columnar.SparkAsofOfflineStore."
         )
         raise FeatureStoreError(message)
 

@@ -44,7 +44,7 @@ def require_plain_values(file: Path) -> None:
         message = (
             f"{file} can't take the values of the environment variables {', '.join(sorted(odd))} as they are: what is "
             "put into its text is read as YAML, and split at commas in a connection string. For a Redis's "
-            "password use `type: feast_columnar.online.redis_store.SecretRedisOnlineStore`, which takes any."
+            "password use `type: feast_columnar.SecretRedisOnlineStore`, which takes any."
         )
         raise FeatureStoreError(message)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from feast_columnar.offline.store import AsofRetrievalJob
 
-ASOF = "feast_columnar.offline.store.AsofOfflineStore"
+ASOF = "feast_columnar.AsofOfflineStore"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _SECONDS = itertools.count(1_700_000_000)
 STATS = pa.schema(

@@ -103,7 +103,7 @@ def on_demand_of(view: FeatureView) -> Any:
     return doubled
 
 
-OURS = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
+OURS = "feast_columnar.SharedSqliteOnlineStore"
 OTHER = "columnar_support.online_store.OtherSqliteOnlineStore"
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from columnar_support.asof_repos import AsofRepo
 
-SPARK_ASOF = "feast_columnar.spark.store.SparkAsofOfflineStore"
+SPARK_ASOF = "feast_columnar.SparkAsofOfflineStore"
 CONF: dict[str, bool | float | int | str | None] = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -13,7 +13,7 @@ from feast_columnar.online.reader import open_reader
 if TYPE_CHECKING:
     from columnar_support.asof_repos import AsofRepo
 
-ENGINES = ["local", "feast_columnar.materialization.engine.StreamingComputeEngine"]
+ENGINES = ["local", "feast_columnar.StreamingComputeEngine"]
 
 
 def opened(repo: AsofRepo, engine: str, **offline: Any) -> FeatureStore:

@@ -73,10 +73,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-ENGINE = "feast_columnar.materialization.engine.StreamingComputeEngine"
+ENGINE = "feast_columnar.StreamingComputeEngine"
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)
 STORES = ["sqlite", "redis"]
-OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.offline.store.AsofOfflineStore"}
+OFFLINE = {"duckdb": "duckdb", "asof": "feast_columnar.AsofOfflineStore"}
 Rows = dict[bytes, Any]
 
 

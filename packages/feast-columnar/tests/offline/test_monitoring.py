@@ -174,7 +174,7 @@ def test_feasts_command_runs(repo: AsofRepo, tmp_path: Path) -> None:
     yaml.write_text(
         "project: asof\nprovider: local\nregistry: registry.db\nentity_key_serialization_version: 3\n"
         "online_store: {type: sqlite, path: online.db}\n"
-        "offline_store: {type: feast_columnar.offline.store.AsofOfflineStore}\n"
+        "offline_store: {type: feast_columnar.AsofOfflineStore}\n"
     )
     options = {"CHDIR": repo.folder, "FS_YAML_FILE": yaml}
     ran = CliRunner().invoke(monitor_run, ["--feature-view", "wide"], obj=options, catch_exceptions=False)

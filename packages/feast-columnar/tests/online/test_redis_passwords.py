@@ -20,7 +20,7 @@ project: passwords
 provider: local
 registry: registry.db
 online_store:
-  type: feast_columnar.online.redis_store.SecretRedisOnlineStore
+  type: feast_columnar.SecretRedisOnlineStore
   connection_string: ${THE_ADDRESS}
   password_variable: THE_PASSWORD
   username_variable: THE_USER

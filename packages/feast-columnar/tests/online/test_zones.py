@@ -24,7 +24,7 @@ from feast_columnar.online.sqlite_times import moment_of, require_utc_for, store
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENGINE = "feast_columnar.materialization.engine.StreamingComputeEngine"
+ENGINE = "feast_columnar.StreamingComputeEngine"
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"]
 TIMES = [
     datetime(2026, 3, 8, 2, 30, tzinfo=UTC),  # read as New York's time, it does not exist
@@ -68,7 +68,7 @@ def write(repo: OnlineRepo, writer: str) -> None:
         provider="local",
         registry=str(repo.folder / "registry.db"),
         online_store=repo.online_store,
-        offline_store={"type": "feast_columnar.offline.store.AsofOfflineStore"},
+        offline_store={"type": "feast_columnar.AsofOfflineStore"},
         batch_engine={"type": ENGINE} if writer == "our engine" else "local",
         entity_key_serialization_version=3,
         repo_path=repo.folder,

@@ -3,7 +3,7 @@
 Plugged in by class path in feature_store.yaml; the stores stay as they are:
 
     batch_engine:
-      type: feast_columnar.materialization.engine.StreamingComputeEngine
+      type: feast_columnar.StreamingComputeEngine
       rows_per_batch: 100000   # optional
 
 `FeatureStore.materialize`, `materialize_incremental` and the `feast` command then use it. Where Feast's local engine
@@ -64,7 +64,7 @@ class StreamingComputeEngineConfig(FeastConfigBaseModel):
         backend: Handed to Feast's local engine, for the views that go through it.
     """
 
-    type: StrictStr = "feast_columnar.materialization.engine.StreamingComputeEngine"
+    type: StrictStr = "feast_columnar.StreamingComputeEngine"
     rows_per_batch: PositiveInt | None = None
     backend: StrictStr | None = None
 

@@ -3,7 +3,7 @@
 Plug it in by its class path, in ``feature_store.yaml``::
 
     offline_store:
-      type: feast_columnar.offline.store.AsofOfflineStore
+      type: feast_columnar.AsofOfflineStore
       memory_limit: 500MB
 
 It reads Parquet file sources (a file, a folder, a glob, a hive-partitioned folder; local or through fsspec) and takes
@@ -80,7 +80,7 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):
         temp_directory: The folder DuckDB spills to; by default a temporary one that is removed after each query.
     """
 
-    type: StrictStr = "feast_columnar.offline.store.AsofOfflineStore"
+    type: StrictStr = "feast_columnar.AsofOfflineStore"
     memory_limit: str | None = None
     threads: int | None = None
     temp_directory: str | None = None

@@ -3,7 +3,7 @@
 Plugged in by class path in feature_store.yaml:
 
     online_store:
-      type: feast_columnar.online.redis_store.SecretRedisOnlineStore
+      type: feast_columnar.SecretRedisOnlineStore
       connection_string: ${REDIS_ADDRESS}
       password_variable: REDIS_PASSWORD   # the name of the variable, without a dollar sign
 
@@ -19,7 +19,7 @@ from typing import Any
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from pydantic import StrictStr
 
-STORE_TYPE = "feast_columnar.online.redis_store.SecretRedisOnlineStore"
+STORE_TYPE = "feast_columnar.SecretRedisOnlineStore"
 
 
 class SecretRedisOnlineStoreConfig(RedisOnlineStoreConfig):

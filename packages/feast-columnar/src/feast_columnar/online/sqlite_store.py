@@ -3,7 +3,7 @@
 Plugged in by class path in feature_store.yaml:
 
     online_store:
-      type: feast_columnar.online.sqlite_store.SharedSqliteOnlineStore
+      type: feast_columnar.SharedSqliteOnlineStore
       path: data/online_store.db
       busy_timeout: 60   # optional: how long a writer waits for others, in seconds
 

@@ -18,7 +18,7 @@ from typing import Final
 from feast_columnar.errors import RepoError
 from feast_columnar.online.moments import EPOCH, MICROSECOND
 
-STORE_TYPE: Final = "feast_columnar.online.sqlite_store.SharedSqliteOnlineStore"
+STORE_TYPE: Final = "feast_columnar.SharedSqliteOnlineStore"
 """The class path of the store that has these times."""
 
 _SECONDS_END = 260_000_000_000  # seconds of the years 1 to 9999 are below it, microseconds but those near 1970 above

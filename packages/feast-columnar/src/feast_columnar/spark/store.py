@@ -3,7 +3,7 @@
 Plug it in by its class path, in ``feature_store.yaml``::
 
     offline_store:
-      type: feast_columnar.spark.store.SparkAsofOfflineStore
+      type: feast_columnar.SparkAsofOfflineStore
 
 Entity rows and feature rows are co-grouped by a hash of the join keys, one feature view after the other, and each group
 is joined by the statement of ``offline.rules``. That is exact: rows of different keys don't meet in the join, and what
@@ -44,7 +44,7 @@ class SparkAsofOfflineStoreConfig(AsofOfflineStoreConfig):
         spark_conf: Settings for a Spark session, where there is none yet.
     """
 
-    type: StrictStr = "feast_columnar.spark.store.SparkAsofOfflineStore"
+    type: StrictStr = "feast_columnar.SparkAsofOfflineStore"
     memory_limit: str | None = "512MB"
     rows_per_group: int = Field(default=1_000_000, gt=0)
     spark_conf: dict[str, str] | None = None
