@@ -17,9 +17,11 @@ IMAGE_OPTIONS ?=
 COMPOSE ?= docker compose
 COLUMNAR := packages/feast-columnar
 ON_SPARK := */feast_columnar/spark/*
+# `make test` runs the tests of the project and of the library side by side
+TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run test test-slow test-columnar lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
+.PHONY: help setup clients run test test-quick-project test-quick-columnar test-slow test-columnar lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +59,16 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 	@$(BIN)/python -c "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
 
 test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
-	$(BIN)/pytest -m 'not slow' --cov --cov-report=
+	rm -f .coverage.quick.*
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=$(TEST_JOBS) test-quick-project test-quick-columnar
+	$(BIN)/coverage combine --quiet .coverage.quick.*
 	$(BIN)/coverage report --include='*/ranking.py,*/model*.py,*/feature_store/*,*/feast_columnar/*' --omit='$(ON_SPARK)' --fail-under=100
+
+test-quick-project:
+	COVERAGE_FILE=.coverage.quick.project $(BIN)/pytest -m 'not slow' --cov --cov-report= tests
+
+test-quick-columnar:
+	COVERAGE_FILE=.coverage.quick.columnar $(BIN)/pytest -c pyproject.toml -m 'not slow' --cov=feast_columnar --cov-report= $(COLUMNAR)/tests
 
 test-slow: $(STAMP) $(CLIENTS_STAMP) $(AIRFLOW_STAMP) ## run the slow tests; what runs on Spark alone must be covered completely
 	$(BIN)/pytest -m slow --cov --cov-report=
@@ -164,4 +174,4 @@ lock: $(STAMP) ## pin the newest packages that pyproject.toml and the other envi
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file deploy/airflow/requirements.lock
 
 clean: ## remove what runs have made, and the virtual environments
-	rm -rf $(VENV) $(CLIENTS) $(AIRFLOW) .airflow data/0[2-8]_* .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build
+	rm -rf $(VENV) $(CLIENTS) $(AIRFLOW) .airflow data/0[2-8]_* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .viz build
