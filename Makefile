@@ -60,7 +60,7 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 
 test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core must be covered completely, by branch
 	rm -f .coverage.quick.*
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=$(TEST_JOBS) test-quick-project test-quick-columnar
+	@$(MAKE) --no-print-directory --output-sync=$(if $(filter 1,$(TEST_JOBS)),none,target) --jobs=$(TEST_JOBS) test-quick-project test-quick-columnar
 	$(BIN)/coverage combine --quiet .coverage.quick.*
 	$(BIN)/coverage report --include='*/ranking.py,*/model*.py,*/feature_store/*,*/feast_columnar/*' --omit='$(ON_SPARK)' --fail-under=100
 

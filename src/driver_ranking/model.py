@@ -180,19 +180,22 @@ class ModelRegistry:
 
     def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
         """Register a logged model as a new version, give it the alias, and return it."""
-        model = self._register(model_uri, feature_service, "promoted")
-        self._connect().set_registered_model_alias(self.location.name, self.location.alias, model.version)
+        model, client = self._register(model_uri, feature_service), self._connect()
+        client.set_registered_model_alias(model.name, self.location.alias, model.version)
+        client.set_model_version_tag(model.name, model.version, GATE_TAG, "promoted")
         return model
 
     def keep_back(self, model_uri: str, feature_service: str) -> RegisteredModel:
         """Register a logged model as a new version, leave the alias where it is, and return the version."""
-        return self._register(model_uri, feature_service, "kept_back")
+        model = self._register(model_uri, feature_service)
+        self._connect().set_model_version_tag(model.name, model.version, GATE_TAG, "kept_back")
+        return model
 
-    def _register(self, model_uri: str, feature_service: str, gate: str) -> RegisteredModel:
+    def _register(self, model_uri: str, feature_service: str) -> RegisteredModel:
         import mlflow
 
         self._connect()
-        tags = {FEATURE_SERVICE_TAG: feature_service, GATE_TAG: gate}
+        tags = {FEATURE_SERVICE_TAG: feature_service}
         return self.resolve(mlflow.register_model(model_uri, self.location.name, tags=tags).version)
 
     def _connect(self) -> "MlflowClient":

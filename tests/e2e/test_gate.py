@@ -139,6 +139,19 @@ def test_a_model_that_fails_the_thresholds_is_not_registered_whatever_the_gate_s
     assert [version.version for version in versions(project)] == [1]
 
 
+def test_an_alias_that_moves_after_the_comparison_is_not_taken_from_the_version_it_names(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(project)
+    client_of(project).set_registered_model_alias("driver_ranking", "champion", "1")
+    run_pipeline(project, "training", nodes=["compare_with_champion"])
+    assert comparison(project)["verdict"] == "not_worse"
+    client_of(project).set_registered_model_alias("driver_ranking", "champion", "2")
+    run_pipeline(project, "training", nodes=["validate_model"])
+    assert (champion(project), gate_tag(project, "3")) == ("2", "kept_back")
+    assert "It was compared with version 1, and by now the alias names version 2." in caplog.text
+
+
 def versions(project: Path) -> list[Any]:
     return list(client_of(project).search_model_versions("name = 'driver_ranking'"))
 
@@ -229,7 +242,7 @@ def test_beside_a_champion_that_can_not_be_compared_nothing_is_promoted_unless_a
         ({"ndcg_k": 0}, "`training.ndcg_k` is a number of places, at least 1, not 0"),
     ],
 )
-def test_what_can_not_be_is_refused_before_any_work(project: Path, training: dict[str, Any], said: str) -> None:
+def test_what_can_not_be_is_refused_before_any_extraction(project: Path, training: dict[str, Any], said: str) -> None:
     (project / "data/05_model_input/training_rows.parquet").unlink()
     with pytest.raises(RequestError, match=said):
         train(project, training)

@@ -10,6 +10,7 @@ from support.projects import ROOT
 
 NEEDED = "curl wget ip buildah debootstrap redis-server redis-cli prometheus promtool java javac chromium chromedriver"
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+TARGETS = ("run", "lint", "test")
 OTHER = "3.12" if THIS == "3.11" else "3.11"
 MAKE = """#!/bin/bash
 case " $* " in
@@ -85,8 +86,13 @@ def test_the_other_python_runs_the_project_and_its_tests_in_a_copy(machine: Path
     ran = on(machine, "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     made = [line.removeprefix("made: ") for line in ran.stdout.splitlines() if line.startswith("made: ")]
-    assert made[:3] == [f"{target} PYTHON={machine}/bin/python3" for target in ("run", "lint", "test")]
-    assert [line.split()[2:] for line in made[3:]] == [[target, f"PYTHON={other}"] for target in ("setup", "run")]
+    assert made[:3] == [
+        f"{target} PYTHON={machine}/bin/python3{more}"
+        for target, more in zip(TARGETS, ("", "", " TEST_JOBS=1"), strict=True)
+    ]
+    assert [line.split()[2:] for line in made[3:]] == [
+        [target, f"PYTHON={other}", "TEST_JOBS=1"] for target in ("setup", "run")
+    ]
     assert ran.stdout.splitlines()[-1] == f"CI: Python {OTHER}, {other} ended with exit code 0"
     assert [path for path in machine.iterdir() if path.name.startswith("tmp.")] == []  # the copy is gone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from driver_ranking.errors import RequestError
+from driver_ranking.errors import ModelNotFoundError, RequestError
 from driver_ranking.feature_store.extraction import FEATURES_KEY
 from driver_ranking.pipelines.training.comparison import (
     Comparison,
     Promote,
     Verdict,
+    compare,
     measured,
     promote_rule,
     require_one_scale,
+    why_kept_back,
 )
+from driver_ranking.pipelines.training.parameters import require_sound
 from driver_ranking.ranking import ScoredRows
 
 if TYPE_CHECKING:
@@ -134,3 +138,84 @@ def test_another_rule_of_promotion_is_refused(promote: object) -> None:
     with pytest.raises(RequestError, match=r"`training\.promote` is 'if_not_worse' or 'always', not "):
         promote_rule({"promote": promote})
     assert promote_rule({"promote": "always"}) is Promote.ALWAYS
+
+
+@dataclass(frozen=True)
+class Named:
+    """What is asked of a registry: which version the alias names, and its model, which can't be had."""
+
+    version: str | None
+    error: Exception | None = None
+
+    def named_version(self) -> str:
+        if self.version is None:
+            raise ModelNotFoundError
+        return self.version
+
+    def resolve(self, version: str) -> None:
+        assert version == self.version
+        assert self.error is not None
+        raise self.error
+
+    def load(self, model: object) -> None:
+        """It is never come to."""
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError(), ConnectionResetError(), TimeoutError()]
+)
+def test_what_another_attempt_may_not_meet_again_is_no_verdict(error: Exception) -> None:
+    registry: Any = Named("7", error)
+    with pytest.raises(type(error)):
+        compare(identity(), held_out([1.0], [1.0]), registry, registry, TRAINING)
+
+
+def test_why_a_champion_can_not_be_compared_is_said_without_passwords() -> None:
+    registry: Any = Named("7", ValueError("can't reach mysql://user:s3cret@db/mlflow"))
+    compared = compare(identity(), held_out([1.0], [1.0]), registry, registry, TRAINING)
+    assert compared.verdict is Verdict.NOT_COMPARABLE
+    assert compared.reason.startswith("can't reach mysql://")
+    assert "s3cret" not in json.dumps(compared.as_json())
+
+
+@pytest.mark.parametrize(
+    ("compared", "named", "promote", "said"),
+    [
+        ("7", "7", Promote.IF_NOT_WORSE, ""),
+        (None, None, Promote.IF_NOT_WORSE, ""),
+        ("7", "8", Promote.ALWAYS, ""),
+        ("7", "8", Promote.IF_NOT_WORSE, "compared with version 7, and by now the alias names version 8"),
+        (None, "8", Promote.IF_NOT_WORSE, "compared with version none, and by now the alias names version 8"),
+        ("7", None, Promote.IF_NOT_WORSE, "compared with version 7, and by now the alias names version none"),
+    ],
+)
+def test_an_alias_that_has_moved_since_the_comparison_stays(
+    compared: str | None, named: str | None, promote: Promote, said: str
+) -> None:
+    registry: Any = Named(named)
+    verdict = Verdict.NO_CHAMPION if compared is None else Verdict.NOT_WORSE
+    found = why_kept_back(Comparison(verdict, compared), registry, promote)
+    assert said in found
+    assert bool(found) is bool(said)
+
+
+SOUND = {
+    **dict.fromkeys(("feature_service", "label", "seed", "test_size", "group_column", "estimator", "trusted_types")),
+    "ndcg_k": 10,
+    "thresholds": {"rmse": 1, "mae": 1},
+    "promote": "always",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({**SOUND, "thresholds": {"rmse": 1, "ndcg_at_10": 0.7}}, "how large rmse and mae may be; it can't limit ndcg"),
+        ({key: SOUND[key] for key in SOUND if key != "ndcg_k"}, "`training` lacks 'ndcg_k': an environment's own"),
+        ({**SOUND, "ndcg_k": 0}, "at least 1, not 0"),
+    ],
+)
+def test_parameters_that_can_not_be_meant_are_refused(given: dict[str, Any], said: str) -> None:
+    require_sound(SOUND)
+    with pytest.raises(RequestError, match=said):
+        require_sound(given)

@@ -50,7 +50,7 @@ class ExtractedFeatures:
         job: Any = self.job
         if hasattr(job, "write_parquet"):
             return int(completed(job).in_request_order().write_parquet(path, metadata=self.metadata))
-        table = job.to_arrow().sort_by(_ROW_NUMBER).drop_columns([_ROW_NUMBER])
+        table = completed(job).to_arrow().sort_by(_ROW_NUMBER).drop_columns([_ROW_NUMBER])
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **self.metadata})
         pq.write_table(table, path)
         return int(table.num_rows)

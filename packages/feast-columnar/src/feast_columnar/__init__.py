@@ -1,6 +1,7 @@
 """Feast in columns: point-in-time joins, materialization and online reads that hold arrays instead of rows.
 
-What ``__all__`` names is what the library promises; the rest is its own affair. A store or the engine is plugged into
+What ``__all__`` names is what the library promises, with ``feast_columnar.errors`` and
+``feast_columnar.materialization.ranges``; the rest is its own affair. A store or the engine is plugged into
 ``feature_store.yaml`` by its name here, ``type: feast_columnar.AsofOfflineStore`` for example. Each name is imported
 when it is first asked for: ``import feast_columnar`` alone loads nothing, neither Feast nor DuckDB, Spark or Redis.
 """

@@ -37,6 +37,9 @@ def explained(what: str, kind: type[Exception]) -> Iterator[None]:
     Args:
         what: What can't be done; the beginning of the message.
         kind: The class of the error.
+
+    Raises:
+        Exception: Of that class, without secrets.
     """
     try:
         yield

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -30,7 +31,6 @@ from feast_columnar.offline.store import AsofError, AsofOfflineStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from columnar_support.asof_repos import AsofRepo
 
@@ -220,6 +220,30 @@ def test_a_saved_data_set_comes_back(repo: AsofRepo, name: str, *, full_feature_
         job.persist(storage)
     job.persist(storage, allow_overwrite=True)
     assert pds.dataset(repo.folder / name).count_rows() == 3
+    assert not [file for file in repo.folder.iterdir() if file.name.endswith(".partial")]
+
+
+@pytest.mark.filterwarnings("ignore:Saving dataset is an experimental feature")
+def test_a_folder_that_can_not_be_put_in_place_leaves_the_old_one(
+    repo: AsofRepo, job: AsofRetrievalJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = repo.folder / "saved"
+    job.persist(SavedDatasetFileStorage(str(place)))
+    before, rename = pds.dataset(place).to_table(), Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if target == place and path.name.endswith(".partial") and (path / "part-0.parquet").is_file() and failed == []:
+            failed.append(path)
+            message = "no"
+            raise OSError(message)
+        return rename(path, target)
+
+    failed: list[Path] = []
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no"):
+        job.persist(SavedDatasetFileStorage(str(place)), allow_overwrite=True)
+    assert failed
+    assert pds.dataset(place).to_table().equals(before)
     assert not [file for file in repo.folder.iterdir() if file.name.endswith(".partial")]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from columnar_support.online_repos import NOON, ON_DEMAND, OnlineRepo, key_named, listed, on_demand_of
 from feast import FeatureService
-from feast.types import Bool, Float32, Float64, Int32, String
+from feast.types import Array, Bool, Float32, Float64, Int32, String
 
 from feast_columnar.errors import RepoError, UnservableFeatureError
 from feast_columnar.online.reader import open_reader
@@ -60,6 +60,7 @@ def test_on_demand_features_are_read_by_the_key_of_what_they_compute_from(sqlite
     assert reader.columns == ("doubled",)
     assert listed(reader.read(np.array([1, 2]))) == [[1.0], [None]]
     assert listed(asyncio.run(reader.read_async(np.array([2, 1])))) == [[None], [1.0]]
+    assert reader.read(np.array([], dtype=np.int64)).matrix.shape == (0, 1)
 
 
 def test_views_of_several_keys_are_read_by_all_of_them_unless_one_is_wanted(sqlite_repo: OnlineRepo) -> None:
@@ -115,3 +116,14 @@ def test_a_service_that_was_not_applied_is_read_if_its_views_were(sqlite_repo: O
     unknown = FeatureService(name="unknown", features=[sqlite_repo.view({"rate": Float32}, "unknown")])
     with pytest.raises(RepoError, match=r"The online store can't be opened: .*unknown"):
         open_reader(store, unknown)
+
+
+@ON_DEMAND
+def test_a_column_that_is_no_scalar_is_refused_beside_computed_ones_too(sqlite_repo: OnlineRepo) -> None:
+    view = sqlite_repo.view({"rate": Float64, "rates": Array(Float64)})
+    on_demand = on_demand_of(view)
+    service = FeatureService(name="service", features=[view, on_demand])
+    store = sqlite_repo.apply(view, on_demand, service)
+    with pytest.raises(UnservableFeatureError, match="'rates' of the feature service 'service' is not a number, text"):
+        open_reader(store, "service", columns=["doubled", "rates"])
+    assert open_reader(store, "service", columns=["doubled", "rate"]).columns == ("doubled", "rate")

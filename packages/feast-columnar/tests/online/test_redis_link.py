@@ -145,3 +145,21 @@ def test_closed_for_good_while_it_connects_it_lets_go_of_the_connection(
     monkeypatch.setattr(redis.Connection, "connect", connect_and_close)
     link.connect()
     assert not link.is_open
+
+
+def test_of_two_exchanges_at_once_the_second_is_left_to_the_client_and_the_first_gets_its_own(
+    client: Any, link: RedisLink
+) -> None:
+    client.hset("redis_link_else", mapping={"a": "2"})
+    another, many = HMGET.replace(KEY, b"redis_link_else"), 20_000  # more than a socket holds
+
+    async def both() -> list[Any]:
+        first, second = link.exchange(HMGET * many, many), link.exchange(another, 1)
+        found: list[Any] = await asyncio.gather(first, second, return_exceptions=True)
+        return found
+
+    first, second = asyncio.run(both())
+    client.delete("redis_link_else")
+    assert first == [[b"1"]] * many
+    assert isinstance(second, LinkLostError)
+    assert exchange(link) == [[b"1"]]

@@ -275,3 +275,12 @@ def test_a_spoilt_text_is_missing_and_told(sqlite_repo: OnlineRepo, cell: bytes)
         assert found.unreadable is not None
         assert found.unreadable.tolist() == spoilt
         assert listed(found) == [[0.5], [0.25]]
+
+
+def test_a_key_of_32_bits_that_is_one_for_all_rows_is_known_or_not_for_each_of_them() -> None:
+    key = ViewKey((KeyColumn("small", "small", ValueType.INT32), KeyColumn("zone", "zone", ValueType.STRING)))
+    for small, known in ((1, True), (2**40, False)):
+        keys = key.keys_of({"small": np.array([small]), "zone": pa.array(["a", "b"])})
+        assert len(keys.messages()) == 2
+        assert keys.known is not None
+        assert keys.known.tolist() == [known, known]

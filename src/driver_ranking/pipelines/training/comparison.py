@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelError, ModelNotFoundError, RequestError
+from driver_ranking.full_disk import full_disk_message
 from driver_ranking.model_flavors import gives_labels
 from driver_ranking.model_logging import estimator_scores
 from driver_ranking.pipelines.training.estimators import outcome
 from driver_ranking.pipelines.training.rows import errors_of, feature_names, feature_rows, label_of
 from driver_ranking.ranking import TIE_TOLERANCE, ScoredRows, score_rows
+from feast_columnar.redaction import without_secrets
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -117,6 +118,30 @@ def promote_rule(training: Mapping[str, Any]) -> Promote:
         raise RequestError(message) from error
 
 
+def why_kept_back(compared: Comparison, current_champion: "ModelRegistry", promote: Promote) -> str:
+    """Return why the model must not get the alias, as things are now; nothing if it may.
+
+    Whoever moves the alias in between has another champion in mind than the one that was compared: by hand, or by
+    another run of training.
+
+    Raises:
+        ModelError: The registry can't be used.
+    """
+    reason = compared.why_kept_back(promote)
+    if reason or promote is Promote.ALWAYS:
+        return reason
+    try:
+        named: str | None = current_champion.named_version()
+    except ModelNotFoundError:
+        named = None
+    if named == compared.champion_version:
+        return ""
+    return (
+        f"It was compared with version {compared.champion_version or 'none'}, and by now the alias names version "
+        f"{named or 'none'}. Run compare_with_champion and validate_model again."
+    )
+
+
 def compare(
     fitted_model: Any,  # noqa: ANN401 - any scikit-learn estimator
     rows: pa.Table,
@@ -126,7 +151,8 @@ def compare(
 ) -> Comparison:
     """Let both models score the held-out rows.
 
-    Whatever keeps the champion from it is an answer, not an error: the trained model is not lost for it.
+    Whatever is wrong with the champion is an answer, not an error: the trained model is not lost for it. What another
+    attempt may not meet again is an error: a full disk or memory, a lost connection.
 
     Raises:
         ModelError: The registry can't be used.
@@ -139,7 +165,9 @@ def compare(
         predictor = current_champion.load(current_champion.resolve(version))
         require_one_scale(fitted_model, predictor, label_of(rows, training))
         scored = _champion_scores(predictor, rows, feature_store, training)
-    except Exception as error:  # noqa: BLE001 - a model is anybody's, and so is the library that it needs
+    except Exception as error:
+        if full_disk_message(error) or isinstance(error, MemoryError | ConnectionError | TimeoutError):
+            raise
         return Comparison(Verdict.NOT_COMPARABLE, version, _one_line(error))
     return measured(fitted_model, rows, scored, training, version)
 
@@ -224,6 +252,8 @@ def _champion_features(
 
 def _extracted(champion: "RegisteredModel", entity_rows: pa.Table, feature_store: "FeatureStore") -> pa.Table:
     """Join rows to the features of the champion's service, as they were known at each row's time."""
+    import pyarrow.parquet as pq
+
     from driver_ranking.feature_store.extraction import point_in_time_features
     from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import find_service
@@ -243,5 +273,5 @@ def _extracted(champion: "RegisteredModel", entity_rows: pa.Table, feature_store
 
 
 def _one_line(error: Exception) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = without_secrets(" ".join(str(error).split())) or type(error).__name__
     return said if said.endswith((".", "!", "?")) else f"{said}."

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from driver_ranking.errors import DriverRankingError, ModelError, RequestError
 from driver_ranking.model import TrainedModel
 from driver_ranking.model_logging import estimator_scores
-from driver_ranking.pipelines.training.comparison import Comparison, Verdict, compare, promote_rule
+from driver_ranking.pipelines.training.comparison import Comparison, Verdict, compare, promote_rule, why_kept_back
 from driver_ranking.pipelines.training.estimators import new_pipeline, outcome, require_usable
 from driver_ranking.pipelines.training.group_metrics import group_metrics
+from driver_ranking.pipelines.training.parameters import require_sound
 from driver_ranking.pipelines.training.rows import TIME_COLUMN, errors_of, feature_names, feature_rows, label_of
 from driver_ranking.pipelines.training.split import split_by_time
 
@@ -47,7 +48,7 @@ def extract_training_rows(
     from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import features_for, find_service
 
-    _require_sound(training)
+    require_sound(training)
     for what, column in (("label", training["label"]), ("group column", training["group_column"])):
         if column is not None and column not in driver_orders.columns:
             message = f"{driver_orders.filepath}: the {what} {column!r} is not among the columns."
@@ -189,12 +190,14 @@ def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
     evaluation_metrics: Mapping[str, float],
     evaluation_plot: "go.Figure",
     champion_comparison: Mapping[str, Any],
+    current_champion: "ModelRegistry",
     training: Mapping[str, Any],
 ) -> TrainedModel:
     """Judge the model by the thresholds in the parameters, and hand it over to be logged and, if it passed, registered.
 
     It passes when RMSE and MAE are at most the thresholds and its RMSE is below that of predicting the mean. If it is
-    worse than the model in use, or can't be compared with it, it is kept back, unless the parameters say otherwise.
+    worse than the model in use, or can't be compared with it, it is kept back, unless the parameters say otherwise;
+    likewise if the alias has moved since they were compared.
     """
     example = train_rows.head(_EXAMPLE_ROWS)
     names = feature_names(example)
@@ -212,17 +215,8 @@ def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
         artifacts={"evaluation.html": evaluation_plot.to_html(include_plotlyjs=True)},
         problems=problems,
         trusted_types=tuple(training["trusted_types"]),
-        kept_back=compared.why_kept_back(promote_rule(training)),
+        kept_back=why_kept_back(compared, current_champion, promote_rule(training)),
     )
-
-
-def _require_sound(training: Mapping[str, Any]) -> None:
-    """Refuse, before any work, parameters that are read at the end."""
-    promote_rule(training)
-    places = training["ndcg_k"]
-    if not isinstance(places, int) or places < 1:
-        message = f"`training.ndcg_k` is a number of places, at least 1, not {places!r}."
-        raise RequestError(message)
 
 
 def _group_metrics(
@@ -230,7 +224,10 @@ def _group_metrics(
 ) -> dict[str, float]:
     if training["group_column"] is None:
         return {}
-    ids = rows.column(training["group_column"]).combine_chunks().dictionary_encode().indices
+    trips = rows.column(training["group_column"]).combine_chunks()
+    if pa.types.is_floating(trips.type):  # a number that is missing in a CSV file, to pandas
+        trips = pc.if_else(pc.is_nan(trips), pa.scalar(None, trips.type), trips)
+    ids = trips.dictionary_encode().indices
     group = pc.fill_null(ids, -1).cast(pa.int64()).to_numpy()
     metrics = group_metrics(group, positive, score, k=training["ndcg_k"], seed=training["seed"])
     if not metrics["ranked_groups"]:

@@ -59,6 +59,7 @@ def create_pipeline() -> Pipeline:
                     "evaluation_metrics",
                     "evaluation_plot",
                     "champion_comparison",
+                    "current_champion",
                     "params:training",
                 ],
                 outputs="champion_model",

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS_PER_BATCH: Final = 100_000
-"""SQLite rewrites most pages of its indexes in each transaction: 10**6 drivers with three features took 89 s in batches
+"""SQLite rewrites most pages of its indexes in each transaction: 10**6 keys with three features took 89 s in batches
 of 20,000 rows and 25 s in batches of this size, which take some 100 MiB. Redis doesn't mind either way."""
 
 

@@ -38,7 +38,11 @@ def exact_pattern(path: str) -> str:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn errors of DuckDB and Arrow into one that starts with what failed."""
+    """Turn errors of DuckDB and Arrow into one that starts with what failed.
+
+    Raises:
+        AsofError: For any of them.
+    """
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
@@ -65,7 +69,11 @@ class Relation:
         return f"{len(self.columns)} column(s)" if self.is_text else listed(self.columns)
 
     def require(self, names: Iterable[str], why: str) -> None:
-        """Refuse a relation that lacks a column; `why` says who needs it."""
+        """Refuse a relation that lacks a column; `why` says who needs it.
+
+        Raises:
+            AsofError: It lacks one.
+        """
         missing = [name for name in names if name not in self.columns]
         if missing:
             message = f"{self.what} has no column {listed(missing)}, {why}; it has {self.shape}"
@@ -85,7 +93,11 @@ class Engine:
             return self._connection.execute(sql)
 
     def relation(self, sql: str, what: str, order: tuple[str, ...] = ()) -> Relation:
-        """Look up the columns of a table expression; `what` names it in errors."""
+        """Look up the columns of a table expression; `what` names it in errors.
+
+        Raises:
+            AsofError: It can't be read, or a column is called like the store's own.
+        """
         with explained(f"{what} cannot be read"):
             described = self._connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
         taken = [name for name, *_ in described if name.casefold().startswith(RESERVED) and name not in order]
@@ -108,7 +120,11 @@ class Engine:
         return quoted(name)
 
     def mount(self, text: str, what: str) -> None:
-        """Register the fsspec file system of every URL scheme in a text."""
+        """Register the fsspec file system of every URL scheme in a text.
+
+        Raises:
+            AsofError: fsspec has none, or the text names a chain of them.
+        """
         if chain := URL_CHAIN.search(text):
             message = f"{what}: '{chain[0]}...' is a chain of file systems; fetch the file, and name it by its path"
             raise AsofError(message)

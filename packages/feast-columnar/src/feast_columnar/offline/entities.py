@@ -50,7 +50,11 @@ class TimeRange:
 
 
 def check_entities(entities: object) -> None:
-    """Refuse entity rows of a kind that can't be read."""
+    """Refuse entity rows of a kind that can't be read.
+
+    Raises:
+        AsofError: They are of such a kind.
+    """
     kinds = (pd.DataFrame, pa.Table, pa.RecordBatch, pds.Dataset, str, os.PathLike, TimeRange)
     if not isinstance(entities, kinds):
         message = (
@@ -175,7 +179,11 @@ def _sniffed_scan(engine: Engine, name: str, what: str) -> str:
 
 
 def event_time_column(relation: Relation) -> str:
-    """Return the entity rows' event time: `event_timestamp`, else the only timestamp column."""
+    """Return the entity rows' event time: `event_timestamp`, else the only timestamp column.
+
+    Raises:
+        AsofError: There is no such column.
+    """
     if _EVENT_TIME in relation.columns:
         return _EVENT_TIME
     times = [name for name, kind in relation.columns.items() if kind.startswith("TIMESTAMP")]

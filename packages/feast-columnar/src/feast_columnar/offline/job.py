@@ -130,7 +130,11 @@ class AsofRetrievalJob(ColumnarJob):
         self._repo_path = repo_path
 
     def to_sql(self) -> str:
-        """Return the DuckDB statement, on-demand features aside. In-memory entity rows appear under a made-up name."""
+        """Return the DuckDB statement, on-demand features aside. In-memory entity rows appear under a made-up name.
+
+        Raises:
+            AsofError: If the sources, the entity rows or the request don't fit.
+        """
         with open_engine(self._options) as engine:
             statement: str = self._query.sql(engine, in_order=self._in_order)
             return statement
@@ -237,6 +241,10 @@ class AsofRetrievalJob(ColumnarJob):
             if target.exists():
                 target.rename(old)
             partial.rename(target)
+        except BaseException:
+            if old.exists() and not target.exists():  # what was there stays
+                old.rename(target)
+            raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)

@@ -31,7 +31,11 @@ _METADATA = "metadata"
 
 
 def parquet_relation(engine: Engine, path: str, what: str) -> Relation:
-    """Read a Parquet file, folder, glob or hive-partitioned folder, local or remote."""
+    """Read a Parquet file, folder, glob or hive-partitioned folder, local or remote.
+
+    Raises:
+        AsofError: There is no file, or the files can't be read exactly as one table.
+    """
     engine.mount(path, what)
     path = path.removeprefix("file://")
     if is_file(path):

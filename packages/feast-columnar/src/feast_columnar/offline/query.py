@@ -60,7 +60,11 @@ def view_requests(
     *,
     full_feature_names: bool,
 ) -> tuple[list[ViewRequest], list[str]]:
-    """Sort the requested features by view; also name the columns that on-demand views will add."""
+    """Sort the requested features by view; also name the columns that on-demand views will add.
+
+    Raises:
+        AsofError: A feature is of no view of the request.
+    """
     asked: dict[str, list[Feature]] = {used_name(view): [] for view in views}
     computed = {used_name(view) for view in on_demand}
     added = []

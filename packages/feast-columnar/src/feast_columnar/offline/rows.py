@@ -25,7 +25,11 @@ _NUMBERS = {
 
 
 def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> Relation:
-    """Make timestamps of time columns that are given as text or date."""
+    """Make timestamps of time columns that are given as text or date.
+
+    Raises:
+        AsofError: A column holds no times.
+    """
     casts = {}
     for name in names:
         kind = relation.columns[name]
@@ -45,7 +49,11 @@ def with_instants(engine: Engine, relation: Relation, names: Iterable[str]) -> R
 
 
 def require_times(engine: Engine, relation: Relation, name: str) -> None:
-    """Refuse a text column with a value that is not a time in ISO 8601."""
+    """Refuse a text column with a value that is not a time in ISO 8601.
+
+    Raises:
+        AsofError: It has one.
+    """
     column = quoted(name)
     iso = f"regexp_full_match({column}, {literal(ISO_TIME)})"
     bad = engine.execute(
@@ -60,7 +68,11 @@ def require_times(engine: Engine, relation: Relation, name: str) -> None:
 
 
 def comparable(rows: Relation, source: Relation, key: JoinKey) -> JoinKey:
-    """Return how a join key is compared, or refuse types that can't be."""
+    """Return how a join key is compared, or refuse types that can't be.
+
+    Raises:
+        AsofError: They can't be.
+    """
     ours, theirs = rows.columns[key.entity], source.columns[key.source]
     kinds = {name for name, pattern in _NUMBERS.items() for kind in (ours, theirs) if pattern.fullmatch(kind)}
     if _kind(ours) != _kind(theirs) or kinds == {"decimal", "floating point"}:
@@ -81,7 +93,11 @@ def _kind(duckdb_type: str) -> str:
 
 
 def require_few_columns(count: int, what: str) -> None:
-    """Refuse rows of more columns than can be joined."""
+    """Refuse rows of more columns than can be joined.
+
+    Raises:
+        AsofError: There are more.
+    """
     try:
         require_few(count)
     except TextFileError as error:
@@ -90,7 +106,11 @@ def require_few_columns(count: int, what: str) -> None:
 
 
 def require_distinct(names: Iterable[str], what: str) -> None:
-    """Refuse two columns of one name."""
+    """Refuse two columns of one name.
+
+    Raises:
+        AsofError: There are two, case aside.
+    """
     seen: set[str] = set()
     for name in names:
         # DuckDB can't tell apart what differs in case only.

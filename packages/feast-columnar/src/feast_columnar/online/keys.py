@@ -115,26 +115,26 @@ def key_head(names: Iterable[str]) -> bytes:
 # --- Keys of one integer ----------------------------------------------------------------------------------------------
 
 
-def entity_key(join_key: str, value_field: str, driver: int) -> EntityKey:
-    """Return Feast's key of a driver.
+def entity_key(join_key: str, value_field: str, value: int) -> EntityKey:
+    """Return Feast's key of one integer.
 
     Args:
         join_key: Name of the one join key, in the store.
         value_field: ``int64_val`` or ``int32_val``.
-        driver: The driver.
+        value: The integer.
     """
-    value = Value(int64_val=driver) if value_field == "int64_val" else Value(int32_val=driver)
-    return EntityKey(join_keys=[join_key], entity_values=[value])
+    message = Value(int64_val=value) if value_field == "int64_val" else Value(int32_val=value)
+    return EntityKey(join_keys=[join_key], entity_values=[message])
 
 
 @dataclass(frozen=True)
 class KeyBytes:
-    """Feast's serialized entity keys, which differ in the driver's bytes alone.
+    """Feast's serialized entity keys, which differ in the bytes of one integer alone.
 
     Attributes:
-        before: What comes before the driver.
+        before: What comes before it.
         after: What comes after it.
-        dtype: How the driver is stored, ``<i8`` or ``<i4``.
+        dtype: How it is stored, ``<i8`` or ``<i4``.
     """
 
     before: bytes
@@ -157,12 +157,12 @@ class KeyBytes:
         before, after = key.split(struct.pack(code, sample))
         return cls(before, after, dtype)
 
-    def rows(self, driver_id: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def rows(self, integers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the keys as uint8 ``[n, length]``."""
         size = np.dtype(self.dtype).itemsize
         start = len(self.before)
-        keys = np.empty((len(driver_id), start + size + len(self.after)), dtype=np.uint8)
+        keys = np.empty((len(integers), start + size + len(self.after)), dtype=np.uint8)
         keys[:, :start] = np.frombuffer(self.before, dtype=np.uint8)
-        keys[:, start : start + size] = driver_id.astype(self.dtype).view(np.uint8).reshape(-1, size)
+        keys[:, start : start + size] = integers.astype(self.dtype).view(np.uint8).reshape(-1, size)
         keys[:, start + size :] = np.frombuffer(self.after, dtype=np.uint8)
         return keys

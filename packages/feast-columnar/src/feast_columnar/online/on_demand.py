@@ -228,7 +228,7 @@ class OnDemandReader(StoreReader):
         inputs = self._inputs(asked)
         complete = usable & np.array([_has_all(tables, place) for place in range(count)], dtype=np.bool_)
         for values in inputs.values():
-            complete &= [value.WhichOneof("val") is not None for value in values]
+            complete &= np.array([value.WhichOneof("val") is not None for value in values], dtype=np.bool_)
         result = self._computed(inputs, tables, usable, complete)
         used = usable & ~result.inexact
         oldest = np.where(used, np.minimum.reduce([np.full(count, UNREAD), *(table.times for table in tables)]), UNREAD)

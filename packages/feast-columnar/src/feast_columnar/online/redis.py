@@ -192,7 +192,7 @@ class RedisView:
     Attributes:
         read: The view.
         key: The layout of the hashes' keys where they are one integer.
-        commands: That of the commands, which differ in the driver's bytes alone as the keys do; likewise.
+        commands: That of the commands, which differ in the key's own bytes alone, as the keys do; likewise.
         suffix: What a hash's key has after the entity key.
         fields: The fields that are read, of the features and last of the event time.
         widths: How each feature that is a number is stored.
@@ -217,7 +217,7 @@ class RedisView:
 
 @dataclass(frozen=True)
 class RedisSource:
-    """Reads the hashes of all drivers and views in one round trip.
+    """Reads the hashes of all keys and views in one round trip.
 
     Attributes:
         client: The store's client, of redis-py.

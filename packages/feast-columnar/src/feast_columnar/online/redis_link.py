@@ -34,6 +34,7 @@ class RedisLink:
         self._socket: socket.socket | None = None
         self._reader = hiredis.Reader()
         self._busy = False
+        self._connecting = threading.Lock()
         self._unwanted = threading.Event()
 
     @property
@@ -43,14 +44,15 @@ class RedisLink:
 
     def connect(self) -> None:
         """Open the link, unless it is open, or can't be. Blocks: for a thread, while nothing is exchanged."""
-        if self._unwanted.is_set() or self.is_open:
-            return
-        taken = self._connected_socket()
-        if taken is not None:
-            taken.setblocking(False)  # noqa: FBT003 - the standard library's
-            self._socket, self._reader = taken, hiredis.Reader()
-            if self._unwanted.is_set():  # since just now
-                self._disconnect()
+        with self._connecting:  # the thread of a read that was given up may still be at it
+            if self._unwanted.is_set() or self.is_open:
+                return
+            taken = self._connected_socket()
+            if taken is not None:
+                taken.setblocking(False)  # noqa: FBT003 - the standard library's
+                self._socket, self._reader = taken, hiredis.Reader()
+                if self._unwanted.is_set():  # since just now
+                    self._disconnect()
 
     def _connected_socket(self) -> socket.socket | None:
         """Return a socket past the handshake; None if there is none."""
@@ -66,7 +68,7 @@ class RedisLink:
         return made
 
     async def exchange(self, wire: bytes, replies: int) -> list[list[Any]]:
-        """Send all commands, then return all replies, undecoded. Not while another exchange is on its way.
+        """Send all commands, then return all replies, undecoded.
 
         An error that is of one key alone stands for its reply.
 
@@ -75,10 +77,10 @@ class RedisLink:
             replies: How many they are.
 
         Raises:
-            LinkLostError: It did not work; the link is closed.
+            LinkLostError: It did not work, and the link is closed; or another exchange is on its way, and goes on.
             TimeoutError: There was no answer within the client's `socket_timeout`; the link is closed.
         """
-        if self._socket is None:
+        if self._socket is None or self._busy:  # whose reply is whose could not be told
             raise LinkLostError
         self._busy, well = True, False
         try:

@@ -34,7 +34,7 @@ def stored_time(micros: int) -> Stored:
     return (EPOCH + micros * MICROSECOND).isoformat()
 
 
-@lru_cache(maxsize=65_536)  # event times repeat among drivers
+@lru_cache(maxsize=65_536)  # event times repeat among keys
 def time_of(stored: Stored) -> int:
     """Return the microseconds since the epoch, UTC, of what is stored.
 

@@ -65,7 +65,7 @@ def _decoded_row(row: Row | None, read: ViewRead) -> DecodedRow | None:
 
 
 def microseconds(time: datetime | None) -> int:
-    """Return microseconds since the epoch; for a driver that is not there 0, as the Redis store has it."""
+    """Return microseconds since the epoch; for a key that is not there 0, as the Redis store has it."""
     return 0 if time is None else (time - EPOCH) // MICROSECOND
 
 

@@ -34,7 +34,7 @@ def timestamps(micros: NDArray[np.int64]) -> pa.BinaryArray:
     return join(varint(b"\x08", seconds, seconds != 0), varint(b"\x10", nanos, nanos != 0))
 
 
-@lru_cache(maxsize=4096)  # many drivers share an event time
+@lru_cache(maxsize=4096)  # many keys share an event time
 def timestamp_nanos(message: bytes) -> int:
     """Return the nanoseconds since the epoch in a serialized timestamp message, whatever it holds."""
     timestamp = Timestamp.FromString(message)

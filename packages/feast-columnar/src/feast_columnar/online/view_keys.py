@@ -94,6 +94,7 @@ class ViewKey:
         if len(columns) > 1:
             count = next((len(column) for column in columns if len(column) != 1), 1)
             columns = [_repeated(column, count) for column in columns]
+            known = known if known is None else np.broadcast_to(known, count)
         return ViewKeys(self, tuple(columns), known)
 
     def some_key(self) -> ViewKeys:

@@ -56,11 +56,11 @@ class ViewRead:
 
 @dataclass(frozen=True)
 class ViewRows:
-    """What a store has of some drivers in one feature view.
+    """What a store has of some keys in one feature view.
 
     Attributes:
-        times: int64 ``[n]``, event times in microseconds since the epoch, UTC; 0 for a driver that is not there.
-        values: float64 ``[n, k]``, the features in order; NaN for null or a driver that is not there.
+        times: int64 ``[n]``, event times in microseconds since the epoch, UTC; 0 for a key that is not there.
+        values: float64 ``[n, k]``, the features in order; NaN for null or a key that is not there.
         unreadable: bool ``[n]``, where there is something that can't be read, which has no time and no values; None if
             nowhere.
         others: The features that are no numbers, in order, as objects ``[n]``; None for null.

@@ -21,7 +21,7 @@ DELIMITED: Final = 2
 FIXED32: Final = 5
 
 CACHED: Final = 65_536
-"""Decoded cells that are kept: whole numbers and event times repeat among drivers."""
+"""Decoded cells that are kept: whole numbers and event times repeat among keys."""
 
 _SHIFTS = np.arange(0, 70, 7, dtype=np.uint64)  # a varint carries 7 bits per byte, 64 bits in 10 bytes
 

@@ -51,7 +51,11 @@ def column(name: str) -> Column:
 
 @contextmanager
 def spark_explained(what: str) -> Iterator[None]:
-    """Turn an error of Spark, or of Java, into one that starts with what failed."""
+    """Turn an error of Spark, or of Java, into one that starts with what failed.
+
+    Raises:
+        AsofError: For any of them.
+    """
     from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
@@ -160,7 +164,11 @@ def _within(file: str, base: str) -> str:
 
 
 def require_visible(path: str, what: str) -> None:
-    """Refuse a file that Spark takes for hidden, and would find no rows in."""
+    """Refuse a file that Spark takes for hidden, and would find no rows in.
+
+    Raises:
+        AsofError: It is one.
+    """
     if _HIDDEN.match(path.rpartition("/")[2]):
         message = f"{what} cannot be read: to Spark, a name that begins with _ or a dot is hidden; rename '{path}'"
         raise AsofError(message)
@@ -362,7 +370,11 @@ def _known_type(kind: pa.DataType) -> pa.DataType:
 
 
 def check_entities(entities: object) -> None:
-    """Refuse entity rows of a kind that is not supported."""
+    """Refuse entity rows of a kind that is not supported.
+
+    Raises:
+        AsofError: They are of such a kind.
+    """
     kinds: list[type] = [pd.DataFrame, pa.Table, str, os.PathLike, TimeRange]
     if not isinstance(entities, tuple(kinds)) and not is_spark_frame(entities):
         message = (
@@ -373,7 +385,11 @@ def check_entities(entities: object) -> None:
 
 
 def require_plain(names: Iterable[str], what: str) -> None:
-    """Refuse names that PySpark itself can't hand over to Python workers, and more of them than can be joined."""
+    """Refuse names that PySpark itself can't hand over to Python workers, and more of them than can be joined.
+
+    Raises:
+        AsofError: There are some.
+    """
     names = list(names)
     require_few_columns(len(names), what)
     unfit = [name for name in names if "." in name or "`" in name]
