@@ -92,7 +92,7 @@ def test_the_store_on_spark_likewise(tmp_path: Path, session: SparkSession) -> N
     assert session.version
     path = old_repo(tmp_path, "feature_store_spark.yaml")
     run(tmp_path, "feast", "-c", "feature_repo", "apply")
-    store = feast.FeatureStore(fs_yaml_file=path)
+    store = feast.FeatureStore(repo_path=str(path.parent), fs_yaml_file=path)
     view = store.get_feature_view("driver_stats")
     assert isinstance(view.batch_source, FileSource)
     asked = "SELECT 1001L AS driver_id, TIMESTAMP '2030-01-01 00:00:00 UTC' AS event_timestamp"

@@ -36,7 +36,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(project: Path, service: str) -> None:
     thresholds = {"rmse": 9, "mae": 9}
-    run_pipeline(project, "training", {"training": {"feature_service": service, "thresholds": thresholds}})
+    run_pipeline(
+        project, "training", {"training": {"feature_service": service, "thresholds": thresholds, "promote": "always"}}
+    )
 
 
 def batch(project: Path, rows: pd.DataFrame) -> pd.DataFrame:
