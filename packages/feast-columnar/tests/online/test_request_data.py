@@ -227,7 +227,7 @@ def test_request_data_that_does_not_fit_is_refused_by_name(
 
 def test_request_data_that_is_no_scalar_is_refused(sqlite_repo: OnlineRepo) -> None:
     with pytest.raises(UnservableFeatureError, match=r"wants 'it' from the request .* as Array\(Float"):
-        computed(sqlite_repo, first, Array(Float64), it=Array(Float64))
+        computed(sqlite_repo, first, Float64, it=Array(Float64))
 
 
 def test_what_is_a_key_as_well_is_asked_for_once(sqlite_repo: OnlineRepo) -> None:
