@@ -162,6 +162,10 @@ def computed(repo: OnlineRepo, code: Callable[..., Any], output: FeastType, **as
     return open_reader(repo.apply(view, FeatureService(name="service", features=[view])), "service", columns=["made"])
 
 
+def half(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"made": [0.5 for _ in next(iter(inputs.values()))]}
+
+
 def first(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"made": next(iter(inputs.values()))}
 
@@ -227,7 +231,7 @@ def test_request_data_that_does_not_fit_is_refused_by_name(
 
 def test_request_data_that_is_no_scalar_is_refused(sqlite_repo: OnlineRepo) -> None:
     with pytest.raises(UnservableFeatureError, match=r"wants 'it' from the request .* as Array\(Float"):
-        computed(sqlite_repo, first, Float64, it=Array(Float64))
+        computed(sqlite_repo, half, Float64, it=Array(Float64))
 
 
 def test_what_is_a_key_as_well_is_asked_for_once(sqlite_repo: OnlineRepo) -> None:
