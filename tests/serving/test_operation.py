@@ -213,7 +213,7 @@ def fresh_copy(tmp_path: Path) -> Path:
     from support.projects import copy_project
 
     project = copy_project(tmp_path / "a project")
-    for name in ("Makefile", "requirements.lock", "deploy"):
+    for name in ("Makefile", "requirements.lock", "deploy", "packages"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, project / name)
     (project / ".venv").symlink_to(ROOT / ".venv")
