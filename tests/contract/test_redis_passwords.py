@@ -90,7 +90,7 @@ def test_the_password_in_the_text_of_a_connection_string_works_or_is_refused_and
     password: str, tmp_path: Path
 ) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
-    start, end = text.index("  type: feast_columnar.online.redis_store"), text.index("offline_store:")
+    start, end = text.index("  type: feast_columnar.SecretRedisOnlineStore"), text.index("offline_store:")
     stock = "  type: redis\n  connection_string: ${REDIS_ADDRESS},password=${REDIS_PASSWORD}\n"
     file = tmp_path / "feature_store.yaml"
     file.write_text(text[:start] + stock + text[end:], encoding="utf-8")
