@@ -145,4 +145,4 @@ def test_the_package(project: Path, tmp_path: Path) -> None:
     with cluster(tmp_path, workers=1) as running:
         configure(project, master=running.master, python=python, conf={"spark.driver.host": "127.0.0.1"})
         said = refused(project)
-    assert "the workers' Python has no module 'driver_ranking'. Pack this environment and ship it" in said
+    assert "the workers' Python has no module 'feast_columnar'. Pack this environment and ship it" in said
