@@ -24,7 +24,7 @@ def joining(
         memory_limit: How much memory DuckDB may take beside the rows; what is over goes to disk.
     """
 
-    def joined(entity_rows: pa.Table, feature_rows: pa.Table) -> pa.Table:
+    def joined(entity_rows: pa.Table, feature_rows: pa.Table) -> pa.Table:  # pragma: no cover - on workers
         with open_engine({"memory_limit": memory_limit, "threads": 1}) as engine:
             engine.register(entity_rows, names[0])
             engine.register(feature_rows, names[1])
