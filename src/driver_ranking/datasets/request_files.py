@@ -13,9 +13,10 @@ from driver_ranking.datasets.refusal import refusal
 from feast_columnar.errors import AsofError
 from feast_columnar.offline.engine import exact_pattern
 from feast_columnar.offline.messages import listed, reason
+from feast_columnar.offline.rows import require_few_columns
 from feast_columnar.offline.rules import literal
 from feast_columnar.offline.schemas import file_schemas, require_own_names, require_readable
-from feast_columnar.offline.text_files import TextFileError, header_line, header_names, require_few, uneven_ends
+from feast_columnar.offline.text_files import TextFileError, header_line, header_names, uneven_ends
 
 _SEPARATORS = {",": "comma", "\t": "tab"}
 _OTHER_SEPARATORS = {";": "semicolon", "|": "vertical bar"}
@@ -80,7 +81,7 @@ class FileSource(RequestSource):
         except AsofError as error:
             self.fail(f"can't be read: {error.__cause__}")
         with self._refusing():
-            require_few(len(file.schema))
+            require_few_columns(len(file.schema), self.filepath)
             require_readable(file.schema, self.filepath)
         return f"read_parquet({self._sql_path}, hive_partitioning=false)"
 
@@ -109,7 +110,7 @@ class FileSource(RequestSource):
         """Refuse the file where the offline store would refuse its columns."""
         try:
             yield
-        except (TextFileError, AsofError) as error:
+        except AsofError as error:
             self.fail(f"{str(error).removeprefix(self.filepath).removeprefix(':').strip()}.")
 
     def _separator(self, header: str) -> str:

@@ -24,8 +24,9 @@ from driver_ranking.datasets.spark_workers import selector
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from feast_columnar.errors import AsofError
 from feast_columnar.offline.rules import quoted
+from feast_columnar.spark.entities import require_plain
 from feast_columnar.spark.folder import ParquetFolder
-from feast_columnar.spark.rows import arrow_schema, read_parquet, require_plain
+from feast_columnar.spark.rows import arrow_schema, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

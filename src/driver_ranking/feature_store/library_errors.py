@@ -7,12 +7,8 @@ from driver_ranking import errors
 from feast_columnar import errors as columnar
 
 _OWN: Mapping[type[columnar.ColumnarError], type[errors.FeatureStoreError]] = {
-    columnar.ColumnarError: errors.FeatureStoreError,
-    columnar.AsofError: errors.FeatureStoreError,
-    columnar.UnsupportedError: errors.FeatureStoreError,
-    columnar.RepoError: errors.FeatureStoreError,
+    columnar.ColumnarError: errors.FeatureStoreError,  # and all that derives from it, but for:
     columnar.UnservableFeatureError: errors.UnservableFeatureError,
-    columnar.RequestError: errors.FeatureStoreError,
     columnar.StoreUnavailableError: errors.StoreUnavailableError,
     columnar.FeaturesLostError: errors.FeaturesLostError,
     columnar.OnDemandFeatureError: errors.OnDemandFeatureError,

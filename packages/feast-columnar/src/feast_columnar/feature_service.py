@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from feast_columnar.errors import UnservableFeatureError
+
 if TYPE_CHECKING:
     from feast import FeatureService
     from feast.feature_view_projection import FeatureViewProjection
@@ -30,13 +32,32 @@ def service_columns(service: "FeatureService", *, full_feature_names: bool) -> t
     return tuple(column for column, _ in _named(service, full_feature_names=full_feature_names))
 
 
-def number_columns(service: "FeatureService", *, full_feature_names: bool) -> tuple[str, ...]:
-    """Return the columns that hold numbers, booleans among them; otherwise like `service_columns`."""
+def require_number(feature: str, owner: str, dtype: "FeastType") -> None:
+    """Refuse what is neither a number nor any other scalar that is read.
+
+    Args:
+        feature: The feature.
+        owner: What it is of, as the message has it.
+        dtype: Its type.
+
+    Raises:
+        UnservableFeatureError: It is of such a type.
+    """
+    if not _is_number(dtype):
+        message = f"The feature {feature!r} of {owner} is not a number, text, bytes or boolean, but {dtype}."
+        raise UnservableFeatureError(message)
+
+
+def _is_number(dtype: "FeastType") -> bool:
     from feast.types import Bool, Float32, Float64, Int32, Int64
 
-    numbers = (Float32, Float64, Int32, Int64, Bool)
+    return dtype in (Float32, Float64, Int32, Int64, Bool)
+
+
+def number_columns(service: "FeatureService", *, full_feature_names: bool) -> tuple[str, ...]:
+    """Return the columns that hold numbers, booleans among them; otherwise like `service_columns`."""
     return tuple(
-        column for column, field in _named(service, full_feature_names=full_feature_names) if field.dtype in numbers
+        column for column, field in _named(service, full_feature_names=full_feature_names) if _is_number(field.dtype)
     )
 
 

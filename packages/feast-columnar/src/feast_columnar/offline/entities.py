@@ -140,9 +140,10 @@ def _entity_file(engine: Engine, path: str, *, in_order: bool) -> Relation:
 
 def _csv_scan(engine: Engine, path: str) -> str:
     """Return the call that reads a CSV file, or say what is wrong with the file."""
-    name, what = literal(exact_pattern(path) if is_file(path) else path), f"{ENTITIES}: '{path}'"
+    what = f"{ENTITIES}: '{path}'"
     if not is_file(path):
-        return _sniffed_scan(engine, name, what)
+        return _sniffed_scan(engine, literal(path), what)
+    name = literal(exact_pattern(path))
     try:
         header = header_line(path)
         header_names(header, max(_SEPARATORS, key=header.count))

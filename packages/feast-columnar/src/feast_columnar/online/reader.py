@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from feast_columnar.errors import RepoError, UnservableFeatureError
-from feast_columnar.feature_service import column_types, number_columns, service_columns
+from feast_columnar.errors import RepoError
+from feast_columnar.feature_service import column_types, number_columns, require_number, service_columns
 from feast_columnar.online.features import OnlineFeatures
 from feast_columnar.online.objects import OBJECTS, ObjectType
 from feast_columnar.online.on_demand import OnDemandService
@@ -184,27 +184,12 @@ def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have
     others = _others(found, wanted, as_bool, full_feature_names=full_feature_names)
     numbers = tuple(name for name in wanted if name not in others)
     if any(map(_is_on_demand, taken)):
-        _require_scalars(found, numbers, full_feature_names=full_feature_names)
+        types = column_types(found, full_feature_names=full_feature_names)
+        for name in numbers:
+            require_number(name, f"the feature service {found.name!r}", types[name])
         opened = OnDemandService(store, online_store, found, full_feature_names=full_feature_names)
         return opened.reader(taken, numbers, others=others, key=key)
     return open_view_reader(store, online_store, taken, numbers, others=others, key=key)
-
-
-def _require_scalars(service: "FeatureService", numbers: Sequence[str], *, full_feature_names: bool) -> None:
-    """Refuse columns of types that are not read.
-
-    Raises:
-        UnservableFeatureError: One is of such a type.
-    """
-    types = column_types(service, full_feature_names=full_feature_names)
-    readable = number_columns(service, full_feature_names=full_feature_names)
-    odd = [name for name in numbers if name not in readable]
-    if odd:
-        message = (
-            f"The feature {odd[0]!r} of the feature service {service.name!r} is not a number, text, bytes or boolean, "
-            f"but {types[odd[0]]}."
-        )
-        raise UnservableFeatureError(message)
 
 
 def _service_named(store: "FeatureStore", name: str) -> "FeatureService":

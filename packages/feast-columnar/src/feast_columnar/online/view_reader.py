@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from feast_columnar.errors import UnservableFeatureError
+from feast_columnar.feature_service import require_number
 from feast_columnar.freshness import is_fresh, microseconds_now, time_to_live
 from feast_columnar.online.access import StoreAccess
 from feast_columnar.online.features import UNREAD, OnlineFeatures, RowTimes
@@ -66,18 +66,12 @@ def open_view_reader(  # noqa: PLR0913 - each of them is another thing
 def _view_read(
     taken: TakenView, columns: tuple[str, ...], others: Mapping[str, ObjectType], key: str | None
 ) -> ViewRead:
-    from feast.types import Bool, Float32, Float64, Int32, Int64
-
     view, stored = taken.view, view_key(taken.view, key)
     dtypes = {field.name: field.dtype for field in view.features}
     numbers = {name: columns.index(column) for name, column in taken.features.items() if column in columns}
     texts = [ObjectFeature(name, column, others[column]) for name, column in taken.features.items() if column in others]
-    for name in numbers:
-        if dtypes.get(name, Float64) not in (Float32, Float64, Int32, Int64, Bool):
-            message = (
-                f"The feature {name!r} of {view.name!r} is not a number, text, bytes or boolean, but {dtypes[name]}."
-            )
-            raise UnservableFeatureError(message)
+    for name in [one for one in numbers if one in dtypes]:
+        require_number(name, repr(view.name), dtypes[name])
     return ViewRead(view, stored, time_to_live(view), tuple(numbers), tuple(numbers.values()), tuple(texts))
 
 

@@ -23,16 +23,13 @@ from feast_columnar.offline.query import Retrieval, ViewRequest
 from feast_columnar.offline.rows import require_distinct
 from feast_columnar.offline.rules import EntityRows, ViewJoin, point_in_time_sql
 from feast_columnar.offline.sources import located
+from feast_columnar.spark.entities import entity_frame, is_spark_frame, is_sql, require_plain
 from feast_columnar.spark.groups import cogrouped
 from feast_columnar.spark.planning import planned
 from feast_columnar.spark.rows import (
     arrow_schema,
     column,
-    entity_frame,
-    is_spark_frame,
-    is_sql,
     numbered_source,
-    require_plain,
     rows_of_files,
     spark_explained,
 )

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field, StrictStr
 
 from feast_columnar.offline.store import AsofOfflineStore, AsofOfflineStoreConfig
+from feast_columnar.spark.entities import check_entities
 from feast_columnar.spark.job import SparkAsofRetrievalJob
 from feast_columnar.spark.plan import SparkRetrieval
-from feast_columnar.spark.rows import check_entities
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
