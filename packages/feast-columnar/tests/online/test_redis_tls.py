@@ -6,8 +6,10 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +26,6 @@ from feast_columnar.online.redis_socket import _wake, receive, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 READS = 100
 MANY = 20_000
@@ -95,22 +96,35 @@ def test_all_replies_come_over_tls_however_many_there_are(tls_redis: str) -> Non
 
 
 def test_more_than_the_system_takes_at_once_is_sent_over_tls(tls_redis: str) -> None:
-    """A command of several megabytes, to a server that is read only afterwards."""
-    host, port = tls_redis.split(",", maxsplit=1)[0].split(":")
-    context = ssl.create_default_context(cafile=tls_redis.rpartition("=")[2])
-    value = b"x" * 30_000_000
-    command = b"*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n$%d\r\n%b\r\n" % (len(value), value)
+    """Several megabytes, to an end that reads none of them before the sender has waited."""
+    certificate = Path(tls_redis.rpartition("=")[2])
+    ours, theirs = socket.socketpair()
+    context = ssl.create_default_context(cafile=str(certificate))
+    of_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    of_server.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    data, may_read = b"x" * 8_000_000, threading.Event()
+
+    def serve() -> int:
+        with of_server.wrap_socket(theirs, server_side=True) as tls:
+            may_read.wait(10)
+            received = 0
+            while received < len(data):
+                received += len(tls.recv(1 << 20))
+            tls.sendall(b"+OK")
+            return received
 
     async def talk() -> bytes:
-        with (
-            socket.create_connection((host, int(port))) as plain,
-            context.wrap_socket(plain, server_hostname=host) as tls,
-        ):
+        with context.wrap_socket(ours, server_hostname="127.0.0.1") as tls:
             tls.setblocking(False)  # noqa: FBT003 - the standard library's
-            await send_all(tls, command)
+            asyncio.get_running_loop().call_later(0.05, may_read.set)  # the loop turns once the sender waits
+            await send_all(tls, data)
+            assert may_read.is_set()
             return await receive(tls)
 
-    assert asyncio.run(talk()) == b"+OK\r\n"
+    with ThreadPoolExecutor(1) as thread:
+        serving = thread.submit(serve)
+        assert asyncio.run(talk()) == b"+OK"
+        assert serving.result() == len(data)
 
 
 def test_waking_who_waits_no_longer_does_nothing() -> None:
