@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from support.servers import Serving, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.foreign_repos.project import ForeignRun, MakeForeign
 
 
 # Before anything else: no test may reach a registry or a store that the environment names.
@@ -63,3 +66,17 @@ def server(served_project: Path) -> Iterator[Serving]:
     """The served project, one server for the session: tests leave it as it is."""
     with serving(served_project) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> MakeForeign:
+    """Projects with a foreign feature repo, by its name: each made once, scored by batch, and not to be changed."""
+    from support.foreign_repos import made_foreign
+    from support.registries import registry_forgotten
+
+    @functools.cache
+    def make(name: str) -> ForeignRun:
+        with registry_forgotten():
+            return made_foreign(name, tmp_path_factory.mktemp(name) / "a project")
+
+    return make

@@ -33,12 +33,14 @@ from online.requests_for import grpc_message, rest_body
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
-from driver_ranking.serving.champion import Champion, ChampionLoader
+from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredCandidates
+from driver_ranking.serving.contract import Input, RankingContract
 from driver_ranking.serving.server.grpc.messages import decoded
 from driver_ranking.serving.server.protocol.answers import encode_answer
 from driver_ranking.serving.server.protocol.binary_tensors import Split
 from driver_ranking.serving.server.protocol.json_body import read_infer
 from driver_ranking.serving.server.protocol.requests import parse_request
+from driver_ranking.serving.server.protocol.rules import RequestRules
 from driver_ranking.serving.service import Ranked
 from feast_columnar.freshness import microseconds_now
 
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 
 FIRST, DRIVERS, SIZES = 1001, 30_000, (5, 100, 1000)
 VIEW, PROJECT = "driver_stats", "driver_ranking"
-MOST_IDS = 10_000
+RULES = RequestRules(RankingContract(Input("driver_id", "INT64")), 10_000, 1_024)
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,15 @@ def parts(champion: Champion, raw: Raw, driver_id: NDArray[np.int64]) -> dict[st
     body = json.dumps(rest_body(driver_id)).encode()
     message = grpc_message(driver_id).SerializeToString()
     rows = predicted_rows(values, champion.predictor.predict)
-    answer = Ranked(rank(driver_id, rows), champion.model)
+    answer = Ranked(rank(driver_id, rows), ScoredCandidates(rows, driver_id, champion, 0, 0.0, 0.0))
 
     def rest() -> bytes:
-        request = parse_request(read_infer(Split(body, None)).payload, MOST_IDS)
+        request = parse_request(read_infer(Split(body, None)).payload, RULES)
         return bytes(Response(encode_answer(answer, request, PROJECT).model_dump()).body)
 
     def grpc() -> bytes:
         received = decoded(pb.ModelInferRequest.FromString(message))
-        response = encode_answer(answer, parse_request(received, MOST_IDS), PROJECT)
+        response = encode_answer(answer, parse_request(received, RULES), PROJECT)
         return bytes(ModelInferResponseConverter.from_types(response, use_raw=True).SerializeToString())
 
     return {

@@ -12,11 +12,12 @@
         UnservableFeatureError          500  a feature of the model can't be read online
         OnDemandFeatureError            500  an on-demand feature view can't be computed for some drivers
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
-        RequestFeaturesError            500  the service wants features that only a request could bring
+        UnservableInputError            500  what requests would have to have can't be told, or can't be sent
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
         ModelSignatureError             500  the model has no usable signature
+        ModelTagError                   500  a tag that says what the model needs can't be used
         ModelInputError                 500  a feature's value can't be given to the model as its signature's type
         ModelAnswerError                500  the model answers with something else than one number a row
         ModelTrialError                 500  the model fails on its input example, or on any row
@@ -45,7 +46,7 @@ class DriverRankingError(Exception):
     Attributes:
         status: The HTTP status that an online answer with this error has.
         summary: What a client is told instead of the message; None where the message itself is fit for it.
-        depends_on_drivers: Whether other drivers may be answered while these fail.
+        depends_on_drivers: Whether other drivers, or requests with other values, may be answered while these fail.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -63,6 +64,7 @@ class RequestError(DriverRankingError):
 
     status = HTTPStatus.BAD_REQUEST
     summary = None
+    depends_on_drivers = True
 
 
 class NotJSONError(RequestError):
@@ -131,8 +133,8 @@ class MissingFeatureError(FeatureStoreError):
     summary = None
 
 
-class RequestFeaturesError(FeatureStoreError):
-    """The feature service has features that only a request could bring, and requests bring none."""
+class UnservableInputError(FeatureStoreError):
+    """A key or a request feature of the model can't be an input of requests, or what is ranked can't be told."""
 
     summary = None
 
@@ -153,6 +155,12 @@ class ModelNotFoundError(ModelError):
 
 class ModelSignatureError(ModelError):
     """The model has no signature, or one that names no columns."""
+
+    summary = None
+
+
+class ModelTagError(ModelError):
+    """A tag of the model's version, or of a feature in the feature repo, says what can't be."""
 
     summary = None
 

@@ -1,7 +1,7 @@
 """The MLflow side: an alias or a version becomes a model with its signature, once.
 
 A registered version says itself what it needs: its signature names the features and their order, its tag
-``feature_service`` the Feast feature service that offers them.
+``feature_service`` the Feast feature service that offers them, and further tags what else there is to know.
 """
 
 import json
@@ -10,9 +10,11 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from driver_ranking.atomic_file import replacing
@@ -20,6 +22,7 @@ from driver_ranking.errors import ModelError, ModelNotFoundError
 from driver_ranking.local_artifacts import ARTIFACTS, LocalArtifacts, database_of, local_path
 from driver_ranking.model_logging import TrainedModel, log_estimator
 from driver_ranking.model_prediction import Predictor, load_predictor
+from driver_ranking.model_tags import version_tags
 from driver_ranking.model_version import RegisteredModel, signature_columns
 
 __all__ = [
@@ -46,6 +49,7 @@ FEATURE_SERVICE_TAG = "feature_service"
 VALIDATION_TAG = "validation"
 GATE_TAG = "gate"
 
+_OPTIONAL = ("candidate_key", "request_features", "defaults")  # the tags that few versions have
 _UNKNOWN = re.compile(r"alias .* not found|must be an integer", re.IGNORECASE)
 
 
@@ -96,7 +100,8 @@ class ModelRegistry:
 
         Raises:
             ModelNotFoundError: There is no such model, alias or version.
-            ModelSignatureError: The model has no signature with named, numeric columns.
+            ModelSignatureError: The model has no signature with named columns of numbers and texts.
+            ModelTagError: A tag can't be read.
             ModelError: The registry fails, or the version has no tag ``feature_service``.
         """
         wanted = self.version if version is None else version
@@ -115,6 +120,7 @@ class ModelRegistry:
                 f"name of the Feast feature service that offers its features."
             )
             raise ModelError(message)
+        tags = version_tags(found.tags, f"version {found.version} of model {found.name!r}")
         with self._fetched(found) as (local_path, fetched):
             columns = signature_columns(local_path, f"Version {found.version} of model {found.name!r}")
             model = RegisteredModel(
@@ -126,6 +132,9 @@ class ModelRegistry:
                 feature_names=tuple(columns),
                 local_path=local_path,
                 feature_types=tuple(columns.values()),
+                candidate_key=tags.candidate_key,
+                request_features=tags.request_features,
+                defaults=tags.defaults,
             )
             if fetched:
                 weakref.finalize(model, _remove, fetched)
@@ -178,25 +187,38 @@ class ModelRegistry:
                 message = f"The model can't be logged: {str(error).splitlines()[0]}{hint}"
                 raise ModelError(message) from error
 
-    def promote(self, model_uri: str, feature_service: str) -> RegisteredModel:
-        """Register a logged model as a new version, give it the alias, and return it."""
-        model, client = self._register(model_uri, feature_service), self._connect()
+    def promote(
+        self, model_uri: str, feature_service: str, tags: Mapping[str, str] = MappingProxyType({})
+    ) -> RegisteredModel:
+        """Register a logged model as a new version, give it the alias, and return it.
+
+        Args:
+            model_uri: The logged model.
+            feature_service: The Feast feature service that its features come from.
+            tags: What else the version's tags say.
+
+        Raises:
+            ModelError: The model or a tag can't be used; the alias stays where it is.
+        """
+        model, client = self._register(model_uri, feature_service, tags), self._connect()
         client.set_registered_model_alias(model.name, self.location.alias, model.version)
         client.set_model_version_tag(model.name, model.version, GATE_TAG, "promoted")
         return model
 
-    def keep_back(self, model_uri: str, feature_service: str) -> RegisteredModel:
-        """Register a logged model as a new version, leave the alias where it is, and return the version."""
-        model = self._register(model_uri, feature_service)
+    def keep_back(
+        self, model_uri: str, feature_service: str, tags: Mapping[str, str] = MappingProxyType({})
+    ) -> RegisteredModel:
+        """Register a logged model as ``promote`` does, but leave the alias where it is, and return the version."""
+        model = self._register(model_uri, feature_service, tags)
         self._connect().set_model_version_tag(model.name, model.version, GATE_TAG, "kept_back")
         return model
 
-    def _register(self, model_uri: str, feature_service: str) -> RegisteredModel:
+    def _register(self, model_uri: str, feature_service: str, tags: Mapping[str, str]) -> RegisteredModel:
         import mlflow
 
         self._connect()
-        tags = {FEATURE_SERVICE_TAG: feature_service}
-        return self.resolve(mlflow.register_model(model_uri, self.location.name, tags=tags).version)
+        all_tags = {**tags, FEATURE_SERVICE_TAG: feature_service}
+        return self.resolve(mlflow.register_model(model_uri, self.location.name, tags=all_tags).version)
 
     def _connect(self) -> "MlflowClient":
         import mlflow
@@ -304,9 +326,11 @@ def _environment_kept(variable: str) -> "Iterator[None]":
 
 def write_record(model: RegisteredModel, path: Path) -> None:
     """Write which version is registered as JSON, for people and other tasks; the file is replaced at once."""
-    record = {key: value for key, value in asdict(model).items() if key not in {"local_path", "feature_types"}}
+    kept = asdict(model) | {"defaults": dict(model.defaults)}
+    unsaid = {"local_path", "feature_types"} | {name for name in _OPTIONAL if not kept[name]}
+    record = {name: value for name, value in kept.items() if name not in unsaid}
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _means_unknown(error: "MlflowException") -> bool:

@@ -1,6 +1,6 @@
 """How a logged model predicts, by the flavors that it was logged with: the function it names, on arrays or frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelAnswerError, ModelSignatureError
+from driver_ranking.features import Features
+from driver_ranking.model_categories import on_categories, takes_categories
 from driver_ranking.model_columns import as_array, as_frame
 from driver_ranking.model_event_loop import is_sklearns_alone
 from driver_ranking.model_scores import PROBABILITY_ADVICE, Answers
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
 _PREDICT = "predict"
 _OF_EACH_CLASS = {"predict_proba", "predict_log_proba", "predict_joint_log_proba"}
 _NO_SCORES = {"score", "fit_predict"}  # these need labels, or fit anew
+_ONNX_TEXT = "tensor(string)"
 _ONNX_DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(bool)": np.bool_,
+    _ONNX_TEXT: np.object_,
 }
 _LABEL_OBJECTIVES = ('"binary:hinge"', '"multi:softmax"')
 _ONNX_SCORES = {"tensor(float)", "tensor(double)", "tensor(float16)"}
@@ -36,12 +40,12 @@ class Prediction:
     """How a model predicts.
 
     Attributes:
-        function: Takes float64 ``[n, k]`` and gives whatever the model answers.
+        function: Takes `Features` of n rows and gives whatever the model answers.
         answers: What that is.
         fits_event_loop: Whether it runs scikit-learn's own code alone.
     """
 
-    function: Callable[[NDArray[np.float64]], object]
+    function: Callable[[Any], object]
     answers: Answers
     fits_event_loop: bool = False
 
@@ -62,7 +66,10 @@ def load_prediction(model: RegisteredModel) -> Prediction:
     loaded = mlflow.pyfunc.load_model(model.local_path)
     if "onnx" in flavors:
         return _of_onnx(model, loaded.get_raw_model())
-    _refuse_native_labels(loaded)
+    raw = _raw_model(loaded)
+    _refuse_native_labels(raw)
+    if model.text_columns and takes_categories(raw):
+        return Prediction(on_categories(model, raw, _PREDICT), Answers.EITHER)
     frame, predict = as_frame(model), loaded.predict
     return Prediction(lambda features: predict(frame(features)), Answers.EITHER)
 
@@ -77,7 +84,7 @@ def gives_labels(estimator: object) -> bool:
 
 
 def _of_sklearn(model: RegisteredModel, flavors: dict[str, Any]) -> Prediction:
-    """Return how it predicts on arrays where it can, which is several times faster than on a DataFrame."""
+    """Return how it predicts: on arrays where it can, which is several times faster than on a DataFrame."""
     import mlflow.sklearn
 
     estimator = mlflow.sklearn.load_model(model.local_path)
@@ -90,10 +97,12 @@ def _of_sklearn(model: RegisteredModel, flavors: dict[str, Any]) -> Prediction:
         raise ModelAnswerError(message)
     if name == _PREDICT and gives_labels(estimator):
         raise ModelAnswerError(_labels_message(estimator))
+    answers = Answers.PROBABILITIES if name in _OF_EACH_CLASS else Answers.NUMBERS
+    if model.text_columns and takes_categories(estimator):
+        return Prediction(on_categories(model, estimator, name), answers)
     function = getattr(estimator, name)
     by_name = set(getattr(estimator, "feature_names_in_", ())) == set(model.feature_names)
-    given: Callable[[NDArray[np.float64]], Any] = as_frame(model) if by_name else as_array(model)
-    answers = Answers.PROBABILITIES if name in _OF_EACH_CLASS else Answers.NUMBERS
+    given: Callable[[Features], Any] = as_frame(model) if by_name or model.text_columns else as_array(model)
     return Prediction(lambda features: function(given(features)), answers, is_sklearns_alone(estimator))
 
 
@@ -106,11 +115,15 @@ def _labels_message(estimator: object) -> str:
     )
 
 
-def _refuse_native_labels(loaded: "PyFuncModel") -> None:
+def _raw_model(loaded: "PyFuncModel") -> Any:  # noqa: ANN401 - any library's model
+    """Return what a flavor wraps; None if it has no model to show."""
+    with suppress(Exception):
+        return loaded.get_raw_model()  # type: ignore[no-untyped-call] # MLflow leaves it untyped
+    return None
+
+
+def _refuse_native_labels(raw: Any) -> None:  # noqa: ANN401 - as above
     """Refuse a classifier of XGBoost, LightGBM or CatBoost whose flavor calls nothing but ``predict``."""
-    raw: Any = None
-    with suppress(Exception):  # of flavors that have no model to show
-        raw = loaded.get_raw_model()  # type: ignore[no-untyped-call] # MLflow leaves it untyped
     labels = raw is not None and _is_an_estimator(raw) and gives_labels(raw)
     if labels or _is_booster_of_labels(raw):
         message = f"predicts labels, which are no scores to rank by. {PROBABILITY_ADVICE}"
@@ -142,14 +155,16 @@ def _of_onnx(model: RegisteredModel, session: Any) -> Prediction:  # noqa: ANN40
     )
 
 
-def _onnx_feed(model: RegisteredModel, inputs: list[Any]) -> Callable[[NDArray[np.float64]], dict[str, NDArray[Any]]]:
-    """Return what feeds a model with one input for all columns, or with one for each."""
+def _onnx_feed(model: RegisteredModel, inputs: list[Any]) -> Callable[[Features], dict[str, NDArray[Any]]]:
+    """Return what feeds a model with one input for all columns, which are numbers, or with one for each."""
     kinds = {one.name: _ONNX_DTYPES.get(one.type) for one in inputs}
-    whole = len(inputs) == 1 and (len(model.feature_names) > 1 or inputs[0].name not in model.feature_names)
-    if None in kinds.values() or not (whole or set(kinds) <= set(model.feature_names)):
+    one_for_all = len(inputs) == 1 and (len(model.feature_names) > 1 or inputs[0].name not in model.feature_names)
+    whole = one_for_all and not model.text_columns and np.object_ not in kinds.values()
+    if None in kinds.values() or not (whole or _are_columns(model, kinds)):
         message = (
             f"takes the inputs {', '.join(f'{one.name} ({one.type})' for one in inputs)}, which are not the columns of "
-            f"its signature. Convert it to ONNX with one input of numbers for all columns, or with one for each."
+            f"its signature. Convert it to ONNX with one input of numbers for all columns, or with one for each: of "
+            f"texts one of {_ONNX_TEXT}."
         )
         raise ModelSignatureError(message)
     if whole:  # to 32 bits, if it was converted so: MLflow does the same
@@ -158,8 +173,16 @@ def _onnx_feed(model: RegisteredModel, inputs: list[Any]) -> Callable[[NDArray[n
     frame = as_frame(model)
     shapes = {one.name: (-1, 1) if len(one.shape) > 1 else (-1,) for one in inputs}
 
-    def feed(features: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    def feed(features: Features) -> dict[str, NDArray[Any]]:
         columns = frame(features)
         return {name: columns[name].to_numpy(kind).reshape(shapes[name]) for name, kind in kinds.items()}
 
     return feed
+
+
+def _are_columns(model: RegisteredModel, kinds: Mapping[str, Any]) -> bool:
+    """Return whether each input is a column of the signature, texts for texts."""
+    return all(
+        model.types.get(name) == "string" if kind is np.object_ else name in model.number_columns
+        for name, kind in kinds.items()
+    )

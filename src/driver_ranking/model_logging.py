@@ -1,8 +1,8 @@
 """A trained model as an MLflow model: its signature, its example, what it needs installed, and whom it trusts."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from driver_ranking.errors import ModelError
 from driver_ranking.model_flavors import gives_labels
 from driver_ranking.model_scores import Answers, scores_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # libraries whose estimators may be inside a pipeline of scikit-learn's; XGBoost has a distribution for the CPU alone
 _DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
@@ -26,10 +29,11 @@ class TrainedModel:
     """A fitted model with what its evaluation gave, ready to be logged.
 
     Attributes:
-        estimator: The fitted scikit-learn estimator; takes float64 ``[n, k]``.
+        estimator: The fitted scikit-learn estimator.
         feature_names: The columns it was fitted on, in order.
         feature_service: The Feast feature service they come from.
-        example: Some feature rows, float64 ``[n, k]``.
+        example: Some feature rows, as the estimator was fitted on them: float64 ``[n, k]``, or a DataFrame with these
+            columns, whose types become those of the model's signature.
         params: What MLflow shows as the run's parameters.
         metrics: What MLflow shows as the run's metrics.
         artifacts: Texts that MLflow shows with the run, plots as HTML for example, by file name.
@@ -37,18 +41,21 @@ class TrainedModel:
         trusted_types: Types in the estimator that skops would not load from a stranger, by their full names; those
             that scikit-learn defines need not be named.
         kept_back: Why it must not get the alias, though it passed validation and is registered; empty when it gets it.
+        tags: What the tags of its registered version say beside the feature service: ``candidate_key``,
+            ``request_features`` and ``defaults``, and whatever else its users want there.
     """
 
     estimator: Any
     feature_names: tuple[str, ...]
     feature_service: str
-    example: NDArray[np.float64]
+    example: "NDArray[np.float64] | pd.DataFrame"
     params: Mapping[str, object]
     metrics: Mapping[str, float]
     artifacts: Mapping[str, str]
     problems: tuple[str, ...]
     trusted_types: tuple[str, ...] = ()
     kept_back: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_function(estimator: Any) -> str:  # noqa: ANN401 - any scikit-learn estimator
@@ -66,8 +73,15 @@ def score_function(estimator: Any) -> str:  # noqa: ANN401 - any scikit-learn es
     raise ModelError(message)
 
 
-def estimator_scores(estimator: Any, features: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - as above
-    """Return the scores of float64 ``[n, k]``, float64 ``[n]``, as the registered model will give them.
+def estimator_scores(
+    estimator: Any,  # noqa: ANN401 - as above
+    features: "NDArray[np.float64] | pd.DataFrame",
+) -> NDArray[np.float64]:
+    """Return the scores of n rows, float64 ``[n]``, as the registered model will give them.
+
+    Args:
+        estimator: A fitted estimator.
+        features: What it takes: float64 ``[n, k]``, or a DataFrame of n rows.
 
     Raises:
         ModelError: It does not give one number a row.
@@ -94,16 +108,20 @@ def log_estimator(trained: TrainedModel) -> str:
     import pandas as pd
     from mlflow.models import infer_signature
 
-    example = pd.DataFrame(trained.example, columns=list(trained.feature_names))
+    example, names = trained.example, list(trained.feature_names)
+    frame = example[names] if isinstance(example, pd.DataFrame) else pd.DataFrame(example, columns=names)
+    given = frame if isinstance(example, pd.DataFrame) else example
     name = score_function(trained.estimator)
     with warnings.catch_warnings():
         # the estimator is fitted on arrays, MLflow tries the example on a DataFrame: the names are not news
         warnings.filterwarnings("ignore", message="X has feature names", category=UserWarning)
+        # missing integers are left out before they reach a model, so that its columns may be integers
+        warnings.filterwarnings("ignore", message=".*contains integer column", category=UserWarning)
         info = mlflow.sklearn.log_model(
             trained.estimator,
             name="model",
-            signature=infer_signature(example, getattr(trained.estimator, name)(trained.example)),
-            input_example=example,
+            signature=infer_signature(frame, getattr(trained.estimator, name)(given)),
+            input_example=frame,
             pyfunc_predict_fn=name,
             skops_trusted_types=[*trained.trusted_types, *_defined_by_sklearn(trained.estimator)],
             pip_requirements=pip_requirements(trained.estimator),

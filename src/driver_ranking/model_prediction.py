@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelAnswerError, ModelError, ModelInputError, ModelSignatureError
+from driver_ranking.features import Features
 from driver_ranking.model_flavors import Prediction, load_prediction
 from driver_ranking.model_scores import Answers, scores_of
 from driver_ranking.model_version import RegisteredModel
@@ -34,8 +35,8 @@ class Predictor:
         """Return whether its scores are known to be a class's probabilities."""
         return self._prediction.answers is Answers.PROBABILITIES
 
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the scores, float64 ``[n]``, of float64 ``[n, k]`` with columns in the signature's order.
+    def predict(self, features: Features) -> NDArray[np.float64]:
+        """Return the scores, float64 ``[n]``, of n rows; where all columns are numbers, in the signature's order.
 
         Scores that are not finite are given as they are.
 

@@ -1,14 +1,15 @@
 """A model is tried before it is trusted: on the input example that it was logged with, and on rows made up for it."""
 
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import ModelAnswerError, ModelError, ModelInputError, ModelTrialError
+from driver_ranking.features import FeatureRows, Features, has_all_features
 from driver_ranking.model_columns import require_exact
-from driver_ranking.ranking import has_all_features
 
 if TYPE_CHECKING:
     from driver_ranking.model_prediction import Predictor
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 100  # of an input example
 _MADE_UP = (1.0, 0.0, 10.0)  # of any type but boolean, which the last is not
+_MADE_UP_TEXT = "text"
 
 
 def try_on_example(predictor: "Predictor") -> None:
     """Let a model score the rows of its input example, as one batch and the first one alone.
 
     Without an example that can be used, rows are made up. They may be none that the model is made for: it may refuse
-    some of them, and what numbers it gives does not matter.
+    some of them, or all if it takes texts, of which it may know none but those that it was trained with; and what
+    numbers it gives does not matter.
 
     Raises:
         ModelTrialError: It raises an error, tries to end the process, or gives something else than finite numbers.
@@ -33,62 +36,73 @@ def try_on_example(predictor: "Predictor") -> None:
         return
     failed: list[ModelTrialError] = []
     made_up = _made_up_rows(predictor.model)
-    for row in made_up:
+    for row in range(len(made_up)):
         try:
-            _try(predictor, row[np.newaxis], "rows that were made up for it")
+            _try(predictor, made_up[[row]], "rows that were made up for it")
         except ModelTrialError as error:
             if isinstance(error.__cause__, ModelAnswerError) or _exits(error):
                 raise
             failed.append(error)
-    if len(failed) == len(made_up):
+    if len(failed) == len(made_up) and not predictor.model.text_columns:
         raise failed[0]
 
 
-def try_on_rows(predictor: "Predictor", rows: NDArray[np.float64], what: str) -> None:
+def try_on_rows(predictor: "Predictor", rows: Features, what: str) -> None:
     """Let a model score rows that it has to be able to score, as one batch and the first one alone.
 
     Args:
         predictor: The model.
-        rows: float64 ``[n, k]``, columns in the signature's order; rows with a missing value are left out.
+        rows: What it takes; rows with a missing value are left out.
         what: How a message names the rows.
 
     Raises:
         ModelTrialError: It raises an error, tries to end the process, or gives something else than finite numbers.
     """
-    complete = rows[has_all_features(rows)]
-    for some in (complete, complete[:1]) if len(complete) else ():
-        scores = _try(predictor, some.copy(), what)
+    complete = np.flatnonzero(has_all_features(rows))
+    for some in (complete, complete[:1]) if complete.size else ():
+        scores = _try(predictor, rows[some], what)  # a copy
         if not np.isfinite(scores).all():
             reason = f"The {predictor.model.label} gives scores that are not finite numbers on {what}."
             raise ModelTrialError(reason, reason)
 
 
-def example_rows(model: "RegisteredModel") -> NDArray[np.float64]:
-    """Return the rows of the input example that have all features, float64 ``[n, k]``; none if it can't be used."""
+def example_rows(model: "RegisteredModel") -> Features:
+    """Return the rows of the input example that have all features; none if it can't be used."""
     with contextlib.suppress(Exception):  # an example may be of any kind, and nobody has to have logged one
         rows = _logged_rows(model)[:_MOST_ROWS]
         complete = rows[has_all_features(rows)]
         require_exact(complete, model, str)
         return complete
-    return np.empty((0, len(model.feature_names)))
+    return _made_up_rows(model)[:0]
 
 
-def _logged_rows(model: "RegisteredModel") -> NDArray[np.float64]:
+def _logged_rows(model: "RegisteredModel") -> Features:
     from mlflow.models import Model
 
     example: Any = Model.load(model.local_path).load_input_example(model.local_path)
-    columns = [np.asarray(example[name], dtype=np.float64) for name in model.feature_names]
-    return np.column_stack(columns)
+    numbers = [np.asarray(example[name], dtype=np.float64) for name in model.number_columns]
+    texts = {name: _texts_of(example[name], model.types[name]) for name in model.text_columns}
+    table = np.column_stack(numbers) if numbers else np.empty((len(example), 0))
+    return FeatureRows(table, texts) if texts else table
 
 
-def _made_up_rows(model: "RegisteredModel") -> NDArray[np.float64]:
-    rows = np.repeat(np.array(_MADE_UP)[:, np.newaxis], len(model.feature_names), axis=1)
-    booleans = [index for index, kind in enumerate(model.feature_types) if kind == "boolean"]
+def _texts_of(values: Iterable[object], kind: str) -> NDArray[np.object_]:
+    """Return the texts, or bytes, of a column of an example; None for what is neither."""
+    wanted = str if kind == "string" else bytes
+    return np.array([value if isinstance(value, wanted) else None for value in values], dtype=object)
+
+
+def _made_up_rows(model: "RegisteredModel") -> Features:
+    rows = np.repeat(np.array(_MADE_UP)[:, np.newaxis], len(model.number_columns), axis=1)
+    types = model.types
+    booleans = [index for index, name in enumerate(model.number_columns) if types[name] == "boolean"]
     rows[:, booleans] = np.minimum(rows[:, booleans], 1)
-    return rows
+    made_up = {"string": _MADE_UP_TEXT, "binary": _MADE_UP_TEXT.encode()}
+    texts = {name: np.full(len(rows), made_up[types[name]], dtype=object) for name in model.text_columns}
+    return FeatureRows(rows, texts) if texts else rows
 
 
-def _try(predictor: "Predictor", rows: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+def _try(predictor: "Predictor", rows: Features, what: str) -> NDArray[np.float64]:
     try:
         return predictor.predict(rows)
     except ModelError as error:

@@ -1,18 +1,23 @@
 """The rules that batch and online serving share: who is excluded and why, the order, ties, and the top k.
 
-Pure NumPy. A driver whose features are missing is excluded with a status, never scored. Scores rank descending;
-equal scores, but for rounding, keep the request's order; a driver that is named twice is ranked once. A score that is
-not a finite number is an error of the model.
+Pure NumPy. A driver whose features are missing is excluded with a status, never scored, unless a default stands for
+each of them. Scores rank descending; equal scores, but for rounding, keep the request's order; a driver that is named
+twice is ranked once. A score that is not a finite number is an error of the model.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import NonFiniteScoreError, RequestError
+from driver_ranking.features import Defaults, Features, has_all_features
+
+Predict: TypeAlias = Callable[[Any], NDArray[np.float64]]
+"""A model: features of n rows to float64 ``[n]``."""
 
 TIE_TOLERANCE = 1e-12
 UNREADABLE = "unreadable_features"  # likewise, of a driver whose features an online store holds spoilt
@@ -23,7 +28,12 @@ class Status(StrEnum):
     """Why a row has a score or has none."""
 
     OK = "ok"
+    DEFAULTED = "defaulted"
     MISSING_FEATURES = "missing_features"
+
+
+STATUSES = tuple(status.value for status in Status)
+_OK, _DEFAULTED, _MISSING = map(STATUSES.index, (Status.OK, Status.DEFAULTED, Status.MISSING_FEATURES))
 
 
 @dataclass(frozen=True)
@@ -33,67 +43,90 @@ class ScoredRows:
     Attributes:
         score: float64 ``[n]``; NaN where the row is excluded, finite elsewhere.
         scored: bool ``[n]``; False where the row is excluded with ``Status.MISSING_FEATURES``.
+        defaulted: bool ``[n]``; True where a default stands for a missing feature of a row that is scored. None if
+            there are none.
     """
 
     score: NDArray[np.float64]
     scored: NDArray[np.bool_]
+    defaulted: NDArray[np.bool_] | None = None
+
+    def __getitem__(self, rows: Any) -> "ScoredRows":  # noqa: ANN401 - whatever NumPy takes
+        """Return some of the rows: a mask, indices or a slice."""
+        defaulted = None if self.defaulted is None else self.defaulted[rows]
+        return ScoredRows(self.score[rows], self.scored[rows], defaulted)
+
+    @property
+    def status_place(self) -> NDArray[np.int8]:
+        """Return the place in ``STATUSES`` of each row's status, int8 ``[n]``."""
+        place = np.where(self.scored, np.int8(_OK), np.int8(_MISSING))
+        if self.defaulted is not None:
+            place[self.defaulted] = _DEFAULTED
+        return place
+
+    @property
+    def status(self) -> NDArray[np.object_]:
+        """Return the status of each row, texts ``[n]``."""
+        return np.array(STATUSES, dtype=object)[self.status_place]
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Drivers, best first, and those that could not be ranked.
+    """The candidates of one request, best first, and those that could not be ranked.
 
     Attributes:
-        driver_id: int64 ``[k]``, best first.
+        candidate: ``[k]``, best first; int64, or objects where the key is a text or bytes.
         score: float64 ``[k]``, descending.
-        excluded_driver_id: int64 ``[m]``, each id once, in the request's order.
+        excluded: ``[m]``, each candidate once, in the request's order.
+        place: intp ``[k]``, where each of the ranked stands in the request.
     """
 
-    driver_id: NDArray[np.int64]
+    candidate: NDArray[Any]
     score: NDArray[np.float64]
-    excluded_driver_id: NDArray[np.int64]
-
-
-def has_all_features(features: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return for each row of float64 ``[n, k]`` whether no feature is missing (NaN stands for null)."""
-    return np.asarray(~np.isnan(features).any(axis=1))
+    excluded: NDArray[Any]
+    place: NDArray[np.intp]
 
 
 def score_rows(
-    features: NDArray[np.float64],
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    features: Features,
+    predict: Predict,
+    defaults: Defaults | None = None,
     *,
     first_row: int = 0,
 ) -> ScoredRows:
     """Score the rows that have all features; the others never reach the model.
 
     Args:
-        features: float64 ``[n, k]``, columns in the order of the model's signature, NaN for null.
-        predict: The model: float64 ``[m, k]`` to float64 ``[m]``. Not called when no row is left.
+        features: The rows; of float64 ``[n, k]`` the columns are in the order of the model's signature, NaN for null.
+        predict: The model: features of m rows to float64 ``[m]``. Not called when no row is left.
+        defaults: What stands for features that are missing.
         first_row: Number of the first row in the whole input, for the error message.
 
     Raises:
         NonFiniteScoreError: The model gave NaN or an infinite score; the message names the rows.
     """
-    rows = predicted_rows(features, predict)
+    rows = predicted_rows(features, predict, defaults)
     require_finite(rows, lambda row: f"row {first_row + row + 1}")
     return rows
 
 
-def predicted_rows(
-    features: NDArray[np.float64], predict: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> ScoredRows:
+def predicted_rows(features: Features, predict: Predict, defaults: Defaults | None = None) -> ScoredRows:
     """Score like ``score_rows``, but leave it to ``require_finite`` to refuse what is not a finite number.
 
     For rows of several requests, of which only those with such a row must fail.
     """
+    defaulted = None
+    if defaults is not None:
+        features, defaulted = defaults.fill(features)
     scored = has_all_features(features)
     score = np.full(len(features), np.nan)
     if scored.all() and len(features):
         score = predict(features)
     elif scored.any():
         score[scored] = predict(features[scored])
-    return ScoredRows(score, scored)
+    if defaulted is not None:
+        defaulted = defaulted & scored if defaulted.any() else None
+    return ScoredRows(score, scored, defaulted)
 
 
 def require_finite(rows: ScoredRows, name_of: Callable[[int], str]) -> None:
@@ -131,21 +164,21 @@ def order_by_score(score: NDArray[np.float64]) -> NDArray[np.intp]:
     return order[np.lexsort((order, tie))]
 
 
-def first_occurrences(driver_id: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the indices at which each id of int64 ``[n]`` occurs first, ascending."""
-    if len(set(driver_id.tolist())) == len(driver_id):  # the usual case, and several times as fast
-        return np.arange(len(driver_id))
-    _, first = np.unique(driver_id, return_index=True)
+def first_occurrences(candidate: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the indices at which each candidate of ``[n]`` occurs first, ascending."""
+    if len(set(candidate.tolist())) == len(candidate):  # the usual case, and several times as fast
+        return np.arange(len(candidate))
+    _, first = np.unique(candidate, return_index=True)
     return np.sort(first)
 
 
-def rank(driver_id: NDArray[np.int64], rows: ScoredRows, *, top_k: int = 1) -> Ranking:
-    """Rank the drivers of one request.
+def rank(candidate: NDArray[Any], rows: ScoredRows, *, top_k: int = 1) -> Ranking:
+    """Rank the candidates of one request.
 
     Args:
-        driver_id: int64 ``[n]``, in the request's order; a repeated id counts once, where it occurs first.
-        rows: The scores of these drivers, in the same order.
-        top_k: How many drivers to return at most; at least 1.
+        candidate: ``[n]``, in the request's order; one that is repeated counts once, where it occurs first.
+        rows: Their scores, in the same order.
+        top_k: How many to return at most; at least 1.
 
     Raises:
         RequestError: ``top_k`` is less than 1.
@@ -153,9 +186,9 @@ def rank(driver_id: NDArray[np.int64], rows: ScoredRows, *, top_k: int = 1) -> R
     if top_k < 1:
         message = f"top_k must be 1 or more, not {top_k}."
         raise RequestError(message)
-    distinct = first_occurrences(driver_id)
+    distinct = first_occurrences(candidate)
     scored = rows.scored[distinct]
     ranked, excluded = distinct[scored], distinct[~scored]
     best = ranked[order_by_score(rows.score[ranked])[:top_k]]
     score = np.minimum.accumulate(rows.score[best])  # within a tie, the last bits may not descend
-    return Ranking(driver_id[best], score, driver_id[excluded])
+    return Ranking(candidate[best], score, candidate[excluded], best)

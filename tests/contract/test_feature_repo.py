@@ -41,7 +41,7 @@ def applied(repo: FeatureRepo) -> list[str]:
 
 
 def test_applying_makes_the_registry_what_the_repo_defines(repo: FeatureRepo) -> None:
-    assert applied(repo) == ["driver_ranking_v1"]
+    assert applied(repo) == ["driver_ranking_v1", "driver_ranking_v2"]
     edit(repo, "feature_services.py", "driver_ranking_v1", "driver_ranking_v2")
     assert applied(repo) == ["driver_ranking_v2"], "what is no longer defined is removed"
 
@@ -210,7 +210,7 @@ def test_an_offline_store_that_fails_is_an_error(repo: FeatureRepo, tmp_path: Pa
 def test_a_registry_that_is_no_file_needs_no_lock(repo: FeatureRepo, tmp_path: Path) -> None:
     edit(repo, "feature_store.yaml", "  path: ../data/04_feature/registry.db", f"  path: sqlite:///{tmp_path}/r.db")
     edit(repo, "feature_store.yaml", "registry:\n", "registry:\n  registry_type: sql\n")
-    assert applied(repo) == ["driver_ranking_v1"]
+    assert applied(repo) == ["driver_ranking_v1", "driver_ranking_v2"]
 
 
 def test_runs_at_the_same_time_do_not_tear_the_registry(repo: FeatureRepo) -> None:

@@ -1,4 +1,4 @@
-"""What the library reads and no model takes is refused where a model's reader is opened."""
+"""What a model's reader reads: numbers in the order of the signature, texts beside them, by whatever keys."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from columnar_support.online_repos import OnlineRepo, key_named
 from feast import FeatureService, ValueType
-from feast.types import Float32, String
+from feast.types import Array, Float32, Float64, Int64, String
 
-from driver_ranking.errors import UnservableFeatureError
+from driver_ranking.errors import RequestError, UnservableFeatureError
 from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import ServiceFeatures
 from feast_columnar.feature_service import service_columns
@@ -18,24 +18,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_texts_as_features_or_keys_are_refused_by_name(tmp_path: Path) -> None:
+def test_texts_are_features_and_keys_and_lists_are_refused_by_name(tmp_path: Path) -> None:
     repo = OnlineRepo(tmp_path, "texts", {"type": "sqlite", "path": str(tmp_path / "online.db")})
     zone = key_named("zone", ValueType.STRING)
-    views = [repo.view({"rate": Float32, "city": String}), repo.view({"area": Float32}, "zones", entity=zone)]
-    services = [FeatureService(name="text", features=[views[0]]), FeatureService(name="zone", features=[views[1]])]
-    store = repo.apply(zone, *views, *services)
-    text, keyed = (
-        ServiceFeatures(service, full_names=False, columns=service_columns(service, full_feature_names=False))
-        for service in services
-    )
-    with pytest.raises(UnservableFeatureError, match=r"^The feature 'city' of 'stats' is not a number, but String\.$"):
-        open_reader(store, text, ("rate", "city"), key="driver_id", timeout=1.0)
-    with pytest.raises(UnservableFeatureError, match=r"'zones' has the join keys zone \(String\); .*, 'driver_id'\.$"):
-        open_reader(store, keyed, ("area",), key="driver_id", timeout=1.0)
-    reader = open_reader(store, text, ("rate",), key="driver_id", timeout=1.0)
-    assert (reader.columns, reader.others, list(reader.keys), dict(reader.request)) == (
-        ("rate",),
-        (),
-        ["driver_id"],
-        {},
-    )
+    stats = repo.view({"rate": Float32, "city": String, "tags": Array(Float32)})
+    views = [stats, repo.view({"area": Float64}, "zones", entity=zone)]
+    service = FeatureService(name="all", features=[*views])
+    store = repo.apply(zone, *views, service)
+    columns = service_columns(service, full_feature_names=False)
+    features = ServiceFeatures(service, full_names=False, columns=columns)
+    reader = open_reader(store, features, ("area", "city", "rate"), timeout=1.0)
+    assert (reader.columns, reader.others) == (("area", "rate"), ("city",))
+    assert (reader.keys, reader.request) == ({"driver_id": Int64, "zone": String}, {})
+    with pytest.raises(RequestError, match=r"^The key 'zone' is missing: what is read has the keys 'driver_id' \(Int"):
+        reader.read({"driver_id": [1]})
+    reader.close()
+    with pytest.raises(UnservableFeatureError, match=r"^The feature 'tags' of 'stats' is not a number, text, bytes or"):
+        open_reader(store, features, ("rate", "tags"), timeout=1.0)

@@ -32,6 +32,7 @@ from driver_ranking.errors import (
 from driver_ranking.model import ModelRegistry, RegistryLocation
 
 FEATURES = ["conv_rate", "acc_rate", "avg_daily_trips"]
+TRIP = ("trip_id", "trip_distance_km", "pickup_zone")  # which the model does not take
 ASOF = "feast_columnar.AsofOfflineStore"
 BOUND = {"feature_service": "driver_ranking_v1"}
 INPUT = "data/05_model_input/batch_input.parquet"
@@ -70,10 +71,10 @@ def test_every_row_of_the_request_comes_back_in_its_order(project: Path) -> None
     output = output_of(project)
     lines = (project / "data/01_raw/batch_request.csv").read_text(encoding="utf-8").splitlines()[1:]
     asked = [line.split("\t") for line in lines]
-    assert output.column_names == ["event_timestamp", "driver_id", *FEATURES, "score", "status", "model_version"]
-    times = [datetime.fromisoformat(time).astimezone(UTC) for time, _ in asked]
+    assert output.column_names == ["event_timestamp", "driver_id", *TRIP, *FEATURES, "score", "status", "model_version"]
+    times = [datetime.fromisoformat(time).astimezone(UTC) for time, *_ in asked]
     assert output.column("event_timestamp").to_pylist() == times
-    assert output.column("driver_id").to_pylist() == [int(driver_id) for _, driver_id in asked]
+    assert output.column("driver_id").to_pylist() == [int(driver_id) for _, driver_id, *_ in asked]
 
 
 def test_types_are_those_of_the_features(project: Path) -> None:
@@ -81,6 +82,7 @@ def test_types_are_those_of_the_features(project: Path) -> None:
     assert types == {
         "event_timestamp": pa.timestamp("us", tz="UTC"),
         "driver_id": pa.int64(),
+        **dict.fromkeys(TRIP, pa.string()),
         "conv_rate": pa.float32(),
         "acc_rate": pa.float32(),
         "avg_daily_trips": pa.int32(),

@@ -80,7 +80,7 @@ def read_online(project: Path, drivers: list[int]) -> tuple[Any, Any]:
 
 def reader_of(project: Path, service: str, wanted: tuple[str, ...]) -> Any:
     store = FeatureRepo(project / "feature_repo").open()
-    return open_reader(store, features_for(find_service(store, service), wanted), wanted, key="driver_id", timeout=5)
+    return open_reader(store, features_for(find_service(store, service), wanted), wanted, timeout=5)
 
 
 def test_types_are_those_that_the_views_declare(trained: Path) -> None:

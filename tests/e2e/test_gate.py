@@ -41,7 +41,7 @@ driver_more = FeatureView(
     schema=[Field(name="share", dtype=Float64)],
     source=FileSource(name="driver_more", path="../data/01_raw/driver_more.parquet", timestamp_field="datetime"),
 )
-driver_ranking_v2 = FeatureService(name="driver_ranking_v2", features=[driver_more])
+driver_ranking_more = FeatureService(name="driver_ranking_more", features=[driver_more])
 """
 
 
@@ -166,7 +166,7 @@ def of_two_services(fresh_project: Path) -> Path:
     (fresh_project / "feature_repo/more.py").write_text(MORE.lstrip(), encoding="utf-8")
     loose = {"rmse": 9, "mae": 9}
     train(
-        fresh_project, feature_service="driver_ranking_v2", estimator={"arguments": {"alpha": 1e-9}}, thresholds=loose
+        fresh_project, feature_service="driver_ranking_more", estimator={"arguments": {"alpha": 1e-9}}, thresholds=loose
     )
     return fresh_project
 

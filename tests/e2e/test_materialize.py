@@ -53,7 +53,7 @@ def test_the_online_store_has_the_latest_values(fresh_project: Path) -> None:
     expected = [latest(fresh_project, driver_id, datetime.now(tz=UTC)) for driver_id in drivers]
     assert online_features(fresh_project, drivers) == expected
     assert record(fresh_project)["mode"] == "incremental"
-    assert record(fresh_project)["feature_views"] == ["driver_stats"]
+    assert record(fresh_project)["feature_views"] == ["driver_stats", "zone_stats"]
 
 
 def test_an_unknown_driver_has_none(fresh_project: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_time_range_is_materialized_in_full(fresh_project: Path) -> None:
         "mode": "full",
         "start": "2026-06-01T00:00:00+00:00",
         "end": "2026-06-05T12:00:00+02:00",
-        "feature_views": ["driver_stats"],
+        "feature_views": ["driver_stats", "zone_stats"],
     }
 
 

@@ -107,11 +107,15 @@ def test_make_run_says_what_happened_and_nothing_else(tmp_path: Path) -> None:
         "Running node: fit_model",
         "Validation passed",
         "as 'champion'",
+        "as 'challenger'",
         "Materialized 50 rows",
         "Scored 14 rows",
     ):
         assert [line for line in lines if said in line], said
-    assert lines[-1].startswith("13 ")
+    assert lines[-2].startswith("13 ")
+    assert re.fullmatch(
+        r"The trained model and version 1 .* RMSE .*; NDCG@10 .*; MRR .*; hit rate@1 .* trips\.", lines[-1]
+    )
 
 
 def test_the_answer_it_shows_is_the_one_that_is_given(project: Path) -> None:

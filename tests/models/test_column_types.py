@@ -15,6 +15,7 @@ from mlflow.types import ColSpec, Schema
 from sklearn.linear_model import LinearRegression
 
 from driver_ranking.errors import ModelInputError, ModelSignatureError
+from driver_ranking.features import FeatureRows
 from driver_ranking.model_columns import as_array, as_frame, require_exact, require_fitting_types
 from driver_ranking.model_version import RegisteredModel
 from driver_ranking.scoring import BatchScorer
@@ -109,6 +110,19 @@ def test_arrays_have_the_type_that_holds_all_columns() -> None:
     assert as_frame(model_of("double", "double"))(rows).dtypes.tolist() == [np.float64] * 2
 
 
+def test_frames_have_texts_in_the_place_that_the_signature_gives_them() -> None:
+    texts = {"f2": np.array([b"\xff", b""], dtype=object), "f0": np.array(["ü", ""], dtype=object)}
+    rows = FeatureRows(np.array([[1.0, 1.0], [0.5, 0.0]]), texts)
+    frame = as_frame(model_of("string", "float", "binary", "boolean"))(rows)
+    assert frame.dtypes.astype(str).to_dict() == {"f0": "object", "f1": "float32", "f2": "object", "f3": "bool"}
+    assert frame.to_numpy().tolist() == [["ü", 1.0, b"\xff", True], ["", 0.5, b"", False]]
+    frame["f1"] += 8
+    frame.loc[0, "f0"] = "x"
+    assert (rows.numbers[0, 0], rows.texts["f0"][0]) == (1.0, "ü"), "a model that writes into its frame changes no rows"
+    with pytest.raises(ModelInputError, match=r"takes 'f3' as boolean, which can't hold .* of row 1 of"):
+        as_frame(model_of("string", "float", "binary", "boolean"))(FeatureRows(rows.numbers + 0.5, texts)[::-1])
+
+
 def test_integers_beyond_2_to_the_53_name_their_row_in_batch(registry: "ModelRegistry", register: "Register") -> None:
     fitted = LinearRegression().fit([[0.0], [1.0]], [0, 1])
     signature = ModelSignature(Schema([ColSpec("double", "f0")]))
@@ -131,14 +145,15 @@ def test_integers_beyond_2_to_the_53_name_their_row_in_batch(registry: "ModelReg
         ("Int64", {"double", "float", "long"}),
         ("Int32", {"double", "float", "long", "integer"}),
         ("Bool", set(DTYPES)),
-        ("String", set()),
+        ("String", {"string"}),
+        ("Bytes", {"binary"}),
         ("UnixTimestamp", set()),
         ("Array(Float32)", set()),
     ],
 )
 def test_a_signature_that_is_too_narrow_for_the_feature_repo_is_refused(declared: str, kinds: set[str]) -> None:
     taken = set()
-    for kind in DTYPES:
+    for kind in (*DTYPES, "string", "binary"):
         try:
             require_fitting_types(model_of(kind), {"f0": declared, "other": "String"})
         except ModelSignatureError as error:

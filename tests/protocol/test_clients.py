@@ -98,6 +98,8 @@ def test_clients_read_what_the_model_takes_and_gives(client: str, said: Said) ->
         ("driver_id", "INT64", [-1]),
         ("score", "FP64", [-1]),
         ("excluded_driver_id", "INT64", [-1]),
+        ("status", "BYTES", [-1]),
+        ("feature_age", "FP64", [-1]),
     ]
 
 

@@ -19,10 +19,12 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from pydantic_core import from_json
 
 from driver_ranking.errors import DriverRankingError
+from driver_ranking.serving.contract import Input, RankingContract
 from driver_ranking.serving.server.grpc.messages import decoded
 from driver_ranking.serving.server.protocol.binary_tensors import split_body
 from driver_ranking.serving.server.protocol.json_body import read_infer, read_ready_only
 from driver_ranking.serving.server.protocol.requests import parse_plain, parse_request
+from driver_ranking.serving.server.protocol.rules import RequestRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from support.servers import Serving
 
 SIZE = 4 * 1024 * 1024
-MOST_IDS = 10_000
+RULES = RequestRules(RankingContract(Input("driver_id", "INT64")), 10_000, 1_024)
 # how many times longer than a flat list of as many bytes: objects are dearer to make than numbers, by as much as this
 MOST_TIMES = 8
 
@@ -107,11 +109,11 @@ def contents() -> Iterator[tuple[str, bytes]]:
 
 
 def infer(body: bytes) -> None:
-    parse_request(read_infer(split_body({}, body)).payload, MOST_IDS)
+    parse_request(read_infer(split_body({}, body)).payload, RULES)
 
 
 def plain(body: bytes) -> None:
-    parse_plain(body, MOST_IDS)
+    parse_plain(body, RULES)
 
 
 def seconds(read: Callable[[bytes], object], content: bytes) -> float:
@@ -144,8 +146,8 @@ SHARED = {"the body", "inputs", "outputs", "data", "data of a column", "shape", 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_body_is_slow_to_refuse(place: str, allowed: float) -> None:
     read = {
-        "driver_ids": lambda body: parse_plain(body, MOST_IDS),
-        "request_id": lambda body: parse_plain(body, MOST_IDS),
+        "driver_ids": lambda body: parse_plain(body, RULES),
+        "request_id": lambda body: parse_plain(body, RULES),
     }
     reader = read_ready_only if place == "ready" else read.get(place, infer)
     some = contents() if place in SHARED else itertools.islice(contents(), 0, None, 5)
@@ -211,7 +213,7 @@ MESSAGES = {
 @pytest.mark.parametrize("case", MESSAGES)
 def test_no_message_is_slow_to_refuse(case: str, allowed: float) -> None:
     def read(content: bytes) -> None:
-        parse_request(decoded(pb.ModelInferRequest.FromString(content)), MOST_IDS)
+        parse_request(decoded(pb.ModelInferRequest.FromString(content)), RULES)
 
     assert seconds(read, MESSAGES[case]) < allowed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,12 @@ from driver_ranking.sample_data import (
     write_parquet,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 pytestmark = pytest.mark.slow
 OUTPUT = "data/07_model_output/batch_output"
-BY = [("driver_id", "ascending"), ("event_timestamp", "ascending")]
+BY = ("driver_id", "event_timestamp")
 
 
 def batch(project: Path, *more: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -32,11 +36,12 @@ def batch(project: Path, *more: str, env: dict[str, str] | None = None) -> subpr
     return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=500, check=False)
 
 
-def assert_equal_rows(project: Path) -> pa.Table:
+def assert_equal_rows(project: Path, by: Sequence[str] = BY) -> pa.Table:
     local = pq.read_table(project / f"{OUTPUT}.parquet")
     spark = pq.read_table(project / OUTPUT)
     assert spark.schema.remove_metadata() == local.schema.remove_metadata()
-    local, spark = local.sort_by(BY), spark.sort_by(BY)
+    order = [(name, "ascending") for name in by]
+    local, spark = local.sort_by(order), spark.sort_by(order)
     for name in local.schema.names:
         if name == "score":
             got, want = (table[name].to_numpy() for table in (spark, local))

@@ -38,14 +38,18 @@ def copy_project(target: Path) -> Path:
 
 
 def run_pipeline(
-    project: Path, pipeline: str, params: Mapping[str, Any] | None = None, nodes: list[str] | None = None
+    project: Path,
+    pipeline: str,
+    params: Mapping[str, Any] | None = None,
+    nodes: list[str] | None = None,
+    env: str | None = None,
 ) -> None:
     """Run a pipeline in this process, as ``kedro run`` does."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
     bootstrap_project(project)
-    with KedroSession.create(project_path=project, runtime_params=dict(params or {})) as session:
+    with KedroSession.create(project_path=project, env=env, runtime_params=dict(params or {})) as session:
         cast("KedroSession", session).run(pipeline_names=[pipeline], node_names=nodes)
 
 

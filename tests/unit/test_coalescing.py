@@ -17,17 +17,16 @@ from driver_ranking.errors import (
     OverloadedError,
     StoreUnavailableError,
 )
-from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import ScoredRows
-from driver_ranking.serving.champion import ScoredDrivers
+from driver_ranking.serving.champion import ScoredCandidates
 from driver_ranking.serving.coalescing import Coalescer
+from driver_ranking.serving.contract import Input, RankingContract
+from driver_ranking.serving.query import RankingQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-MODEL = RegisteredModel("model", "1", None, "source", "service", ("feature",), "path")
+CHAMPION: Any = None
 POISON = 666
 
 
@@ -40,7 +39,8 @@ class Scorer:
         self.goes_on.set()
         self.started = asyncio.Event()
 
-    async def __call__(self, driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
+    async def __call__(self, query: RankingQuery, was_read: Callable[[], None]) -> ScoredCandidates:
+        driver_id = query.candidate
         self.batches.append(driver_id.tolist())
         self.started.set()
         await self.goes_on.wait()
@@ -49,7 +49,7 @@ class Scorer:
             message = "poisoned"
             raise ModelError(message)
         rows = ScoredRows(driver_id.astype(np.float64), np.ones(len(driver_id), dtype=np.bool_))
-        return ScoredDrivers(rows, driver_id, MODEL, 0, 0.0, 0.0)
+        return ScoredCandidates(rows, driver_id, CHAMPION, 0, 0.0, 0.0)
 
 
 def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_waiting: int = 100) -> Scorer:
@@ -57,7 +57,7 @@ def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_
     scorer = Scorer()
 
     async def within() -> None:
-        coalescer = Coalescer(lambda: scorer, time_limit=time_limit, max_waiting=max_waiting)
+        coalescer = Coalescer(lambda _: scorer, time_limit=time_limit, max_waiting=max_waiting)
         try:
             await work(scorer, coalescer)
         finally:
@@ -68,11 +68,11 @@ def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_
     return scorer
 
 
-def ids(*drivers: int) -> NDArray[np.int64]:
-    return np.array(drivers, dtype=np.int64)
+def ids(*drivers: int) -> RankingQuery:
+    return RankingQuery.of_drivers(np.array(drivers, dtype=np.int64))
 
 
-async def held_up(scorer: Scorer, coalescer: Coalescer, *requests: NDArray[np.int64]) -> list[asyncio.Task[Any]]:
+async def held_up(scorer: Scorer, coalescer: Coalescer, *requests: RankingQuery) -> list[asyncio.Task[Any]]:
     """Let a first request be on its way, and the others wait for it."""
     scorer.goes_on.clear()
     tasks = [asyncio.create_task(coalescer.submit(ids(0)))]
@@ -116,7 +116,7 @@ def test_a_driver_that_the_model_fails_for_fails_its_own_request_only() -> None:
         scorer.goes_on.set()
         first, one, poisoned, three = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(poisoned, ModelError)
-        scores = [answer.rows.score.tolist() for answer in (first, one, three) if isinstance(answer, ScoredDrivers)]
+        scores = [answer.rows.score.tolist() for answer in (first, one, three) if isinstance(answer, ScoredCandidates)]
         assert scores == [[0], [1], [3]]
 
     assert run(work).batches[2:] == [[1], [POISON, 2], [3]]
@@ -181,7 +181,7 @@ def test_a_batch_takes_a_bounded_number_of_drivers() -> None:
 
 
 def test_without_a_model_each_request_says_so() -> None:
-    def nothing() -> Any:
+    def nothing(_: Any) -> Any:
         message = "No model is loaded yet."
         raise NotReadyError(message)
 
@@ -257,16 +257,16 @@ class Slow(Scorer):
         super().__init__()
         self.hang = hang
 
-    async def __call__(self, driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
-        scored = await super().__call__(driver_id, was_read)
-        if np.isin(self.hang, driver_id).any():
+    async def __call__(self, query: RankingQuery, was_read: Callable[[], None]) -> ScoredCandidates:
+        scored = await super().__call__(query, was_read)
+        if np.isin(self.hang, query.candidate).any():
             message = "over time"
             raise ModelTimeoutError(message)
         return scored
 
 
-async def with_slow(scorer: Slow, *requests: NDArray[np.int64]) -> list[Any]:
-    coalescer = Coalescer(lambda: scorer, time_limit=5, max_waiting=100)
+async def with_slow(scorer: Slow, *requests: RankingQuery) -> list[Any]:
+    coalescer = Coalescer(lambda _: scorer, time_limit=5, max_waiting=100)
     tasks = await held_up(scorer, coalescer, *requests)
     scorer.goes_on.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -291,12 +291,50 @@ def test_a_model_that_hangs_at_all_is_not_tried_with_each_request_in_turn() -> N
 
 def test_the_time_limit_of_the_store_is_not_the_model_s() -> None:
     async def work() -> None:
-        async def slow_model(driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
+        async def slow_model(query: RankingQuery, was_read: Callable[[], None]) -> ScoredCandidates:
             was_read()
             await asyncio.sleep(0.1)
-            return await Scorer()(driver_id, was_read)
+            return await Scorer()(query, was_read)
 
-        coalescer = Coalescer(lambda: slow_model, time_limit=0.02, max_waiting=1)
+        coalescer = Coalescer(lambda _: slow_model, time_limit=0.02, max_waiting=1)
         assert (await coalescer.submit(ids(4))).rows.score.tolist() == [4]
 
     asyncio.run(work())
+
+
+def test_requests_of_different_models_share_no_batch_and_none_of_them_is_forgotten() -> None:
+    before, after = RankingContract(Input("driver_id", "INT64")), RankingContract(Input("rider_id", "INT64"))
+
+    async def work(scorer: Scorer, coalescer: Coalescer) -> None:
+        scorer.goes_on.clear()
+        first = asyncio.create_task(coalescer.submit(ids(0), before))
+        await scorer.started.wait()
+        old = [asyncio.create_task(coalescer.submit(ids(driver), before)) for driver in (1, 2)]
+        new = [asyncio.create_task(coalescer.submit(ids(driver), after)) for driver in (3, 2)]
+        await asyncio.sleep(0)
+        for gone in old:
+            gone.cancel()
+        await asyncio.sleep(0)
+        scorer.goes_on.set()
+        answers = await asyncio.gather(first, *new)
+        assert [answer.rows.score.tolist() for answer in answers] == [[0], [3], [2]]
+
+    assert run(work).batches == [[0], [2, 3]]
+
+
+def test_what_each_contract_is_scored_by_is_asked_for_at_the_start_of_its_batch() -> None:
+    contracts = [RankingContract(Input(name, "INT64")) for name in ("driver_id", "rider_id")]
+    seen: list[RankingContract | None] = []
+
+    def scorer_of(contract: RankingContract | None) -> Scorer:
+        seen.append(contract)
+        return Scorer()
+
+    async def work() -> None:
+        coalescer = Coalescer(scorer_of, time_limit=1, max_waiting=9)
+        asked = [contracts[0], contracts[0], contracts[1], contracts[0]]
+        answers = await asyncio.gather(*(coalescer.submit(ids(row), one) for row, one in enumerate(asked)))
+        assert [answer.rows.score.tolist() for answer in answers] == [[0], [1], [2], [3]]
+
+    asyncio.run(work())
+    assert seen == [contracts[0], contracts[1], contracts[0]]

@@ -32,7 +32,7 @@ from driver_ranking.ranking import ScoredRows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TRAINING = {"label": "done"}
+TRAINING = {"label": "done", "group_column": None}
 NUMBERS = st.floats(-10, 10).map(lambda number: round(number, 3))
 ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS | st.none()), min_size=1, max_size=30)
 
@@ -92,6 +92,24 @@ def test_a_score_that_is_no_number_is_worse() -> None:
 class Broken(LinearRegression):  # type: ignore[misc] # scikit-learn has no types
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(features), np.nan)
+
+
+def test_with_trips_the_order_of_both_models_is_measured_and_told_in_a_line() -> None:
+    rows = held_out([0.9, 0.1, 0.2, 0.8, 0.5], [1.0, 0.0, 0.0, 1.0, 1.0])
+    rows = rows.append_column("trip", pa.array(["a", "a", "b", "b", None]))
+    training = {**TRAINING, "group_column": "trip", "ndcg_k": 3, "seed": 1}
+    compared = measured(identity(), rows, champion_of([0.9, 0.1, 0.8, 0.2, 0.5]), training, "7")
+    assert (compared.order["hit_rate_at_1"], compared.champion_order["hit_rate_at_1"]) == (1.0, 0.5)
+    assert (compared.trips, compared.trips_with_another_best) == (2, 1)
+    assert compared.rmse is not None
+    assert compared.order["rmse_low"] < compared.rmse < compared.order["rmse_high"]
+    assert compared.metrics["champion_mrr"] == compared.champion_order["mrr"] == 0.75
+    assert "\n" not in compared.summary
+    assert compared.summary.startswith("The trained model and version 7 on the same 5 held-out rows, with 95 % interva")
+    assert "hit rate@1 1.0000 (1.0000 to 1.0000) and 0.5000 (0.0000 to 1.0000)." in compared.summary
+    assert compared.summary.endswith("The best one differs in 1 of 2 trips.")
+    assert Comparison.of_json(json.loads(json.dumps(compared.as_json()))) == compared
+    assert measured(identity(), rows, champion_of([1.0] * 5), TRAINING, "7").summary == ""
 
 
 def test_what_keeps_a_model_back_says_both_errors_and_what_is_to_be_done() -> None:
@@ -199,8 +217,11 @@ def test_an_alias_that_has_moved_since_the_comparison_stays(
     assert bool(found) is bool(said)
 
 
-SOUND = {
+SOUND: dict[str, Any] = {
     **dict.fromkeys(("feature_service", "label", "seed", "test_size", "group_column", "estimator", "trusted_types")),
+    "request_features": [],
+    "candidate_key": None,
+    "defaults": {},
     "ndcg_k": 10,
     "thresholds": {"rmse": 1, "mae": 1},
     "promote": "always",
@@ -213,6 +234,12 @@ SOUND = {
         ({**SOUND, "thresholds": {"rmse": 1, "ndcg_at_10": 0.7}}, "how large rmse and mae may be; it can't limit ndcg"),
         ({key: SOUND[key] for key in SOUND if key != "ndcg_k"}, "`training` lacks 'ndcg_k': an environment's own"),
         ({**SOUND, "ndcg_k": 0}, "at least 1, not 0"),
+        ({**SOUND, "request_features": "distance"}, "a list of columns of the orders, each once, not 'distance'"),
+        ({**SOUND, "request_features": ["distance", "distance"]}, "each once"),
+        ({**SOUND, "request_features": ["distance", 3]}, "a list of columns"),
+        ({**SOUND, "label": "done", "request_features": ["done"]}, "the label 'done', which no request knows"),
+        ({**SOUND, "defaults": {"distance": [3]}}, "a number, true, false or a text by feature"),
+        ({**SOUND, "defaults": None}, "a number, true, false or a text by feature"),
     ],
 )
 def test_parameters_that_can_not_be_meant_are_refused(given: dict[str, Any], said: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 from kedro.io import DatasetError
 
 from driver_ranking.datasets.entity_rows import EntityRows, EntityRowsDataset
-from driver_ranking.errors import RequestError
+from driver_ranking.errors import RequestError, SettingError
+from driver_ranking.feature_store.entity_columns import Reading
 
 HEADER = "event_timestamp\tdriver_id\n"
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -77,6 +78,20 @@ def test_labels_are_numbers(write: Writer) -> None:
     assert read(checked(path, ["trip_completed"])) == [
         {"event_timestamp": NOON, "driver_id": 1001, "trip_completed": 1.0}
     ]
+
+
+def test_keys_may_be_texts_or_left_to_the_feature_repo(write: Writer) -> None:
+    path = write("request.csv", "event_timestamp,zone\n2026-06-15T12:00:00Z,007\n")
+    for keys in ({"zone": "text"}, (), {}):
+        dataset = EntityRowsDataset(filepath=path, key_columns=keys)
+        assert read(dataset.load()) == [{"event_timestamp": NOON, "zone": "007"}]
+    (integer,) = read(EntityRowsDataset(filepath=path, key_columns={"zone": "integer"}).load())
+    assert integer["zone"] == 7
+    empty = write("empty.csv", "event_timestamp,zone,n\n2026-06-15T12:00:00Z,,1\n")
+    with pytest.raises(RequestError, match="row 1: nothing in column 'zone' is not a text"):
+        EntityRowsDataset(filepath=empty, key_columns={"zone": "text"}).check()
+    with pytest.raises(SettingError, match="`key_columns` has 'int' as the type of 'zone'; it may be integer or text"):
+        EntityRowsDataset(filepath=path, key_columns={"zone": "int"})
 
 
 def test_a_url_is_opened_by_fsspec() -> None:
@@ -363,3 +378,18 @@ def test_a_url_with_signs_of_patterns_is_that_file_alone() -> None:
 def test_columns_that_differ_in_case_alone_are_refused(write: Writer) -> None:
     with pytest.raises(RequestError, match="has columns named 'note' and 'Note', which differ in case at most"):
         checked(write("request.csv", "event_timestamp,driver_id,note,Note\n2026-06-15T12:00:00Z,1,a,b\n"))
+
+
+def test_columns_that_models_take_are_known_by_the_catalog_or_by_parquet(tmp_path: Path) -> None:
+    text, parquet = tmp_path / "rows.csv", tmp_path / "rows.parquet"
+    text.write_text("event_timestamp,km,zone\n2026-06-01T00:00:00Z,3,north\n", encoding="utf-8")
+    table = pa.table({"event_timestamp": [datetime(2026, 6, 1, tzinfo=UTC)], "km": [3], "zone": ["a"], "code": [b"b"]})
+    pq.write_table(table, parquet)
+    named = EntityRowsDataset(filepath=str(text), feature_columns={"km": "number"}).load()
+    assert named.features == {"km": Reading.NUMBER}
+    known = EntityRowsDataset(filepath=str(parquet), feature_columns={"km": "text"}).load().features
+    assert (known["km"], known["zone"], known["code"]) == (Reading.TEXT, Reading.TEXT, Reading.BYTES)
+    with pytest.raises(
+        SettingError, match="`feature_columns` has 'date' as the type of 'km'; it may be number or text"
+    ):
+        EntityRowsDataset(filepath=str(text), feature_columns={"km": "date"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver_ranking.pipelines.training.group_metrics import group_metrics, ranked_groups
+from driver_ranking.pipelines.training.group_metrics import best_differs, group_metrics, ranked_groups, rmse_interval
 
 NAMES = ("ndcg_at_10", "mrr", "hit_rate_at_1")
 ROWS = st.lists(
@@ -110,3 +110,21 @@ def test_the_metrics_are_those_of_ranx() -> None:
         assert metrics["ranked_groups"] == len(qrels)
         for ours, theirs in ((f"ndcg_at_{k}", f"ndcg@{k}"), ("mrr", "mrr"), ("hit_rate_at_1", "hit_rate@1")):
             assert metrics[ours] == pytest.approx(expected[theirs], rel=0, abs=1e-12), ours
+
+
+def test_the_best_of_two_models_differs_where_they_would_take_different_candidates() -> None:
+    group = np.array([1, 1, 2, 2, 3, -1, -1, 4, 4])
+    ours = np.array([0.1, 0.9, 0.5, 0.5, 1.0, 0.0, 1.0, 0.3, 0.2])
+    theirs = np.array([0.8, 0.2, 0.9, 0.1, 0.0, 1.0, 0.0, 0.2, 0.3])
+    assert best_differs(group, ours, theirs).tolist() == [True, False, True], "a tie keeps the order of the rows"
+    assert best_differs(np.array([-1, 5]), np.zeros(2), np.zeros(2)).size == 0
+
+
+def test_the_interval_of_an_rmse_resamples_trips_and_not_rows() -> None:
+    error = np.random.default_rng(3).normal(0, 0.4, 200)
+    alone = rmse_interval(error, np.full(200, -1), 17)
+    assert alone == rmse_interval(error, np.arange(200), 17)
+    assert 0.3 < alone["rmse_low"] < float(np.sqrt(np.mean(error**2))) < alone["rmse_high"] < 0.5
+    fourfold = rmse_interval(np.repeat(error, 4), np.repeat(np.arange(200), 4), 17)
+    assert fourfold == pytest.approx(alone), "the same errors again say no more"
+    assert rmse_interval(error, np.zeros(200, np.int64), 17) == {}

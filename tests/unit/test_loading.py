@@ -20,10 +20,13 @@ from driver_ranking.errors import (
     StoreUnavailableError,
     UnloadedError,
 )
+from driver_ranking.features import Features, numbers_of
 from driver_ranking.model import RegisteredModel
 from driver_ranking.serving.champion import Champion
+from driver_ranking.serving.contract import Input, RankingContract
 from driver_ranking.serving.loading import ChampionKeeper
 from driver_ranking.serving.predicting import PacedPredictor
+from driver_ranking.serving.request_features import FeatureColumns
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.threads import DaemonThread
 from feast_columnar.online.features import OnlineFeatures
@@ -46,6 +49,8 @@ class Store:
         self.answers = threading.Event()
         self.answers.set()
         self.closed = 0
+        self.request: dict[str, Any] = {}
+        self.requests: list[Any] = []
 
     def sample(self, count: int) -> NDArray[np.int64]:
         self.answers.wait(5)
@@ -53,8 +58,11 @@ class Store:
             raise self.fails
         return np.array(self.drivers[:count], dtype=np.int64)
 
-    async def read_async(self, driver_id: NDArray[np.int64], now: int, thread: Executor) -> OnlineFeatures:
+    async def read_async(
+        self, driver_id: NDArray[np.int64], now: int, thread: Executor, *, request: Any
+    ) -> OnlineFeatures:
         del now, thread
+        self.requests.append(request)
         values = np.where(driver_id < 100, driver_id.astype(np.float64), np.nan)
         return OnlineFeatures(values[:, np.newaxis], driver_id)
 
@@ -74,10 +82,11 @@ class Loader:
         self.goes_on.set()
         self.score: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda rows: rows[:, 0]
         self.fits_event_loop = True
+        self.contract = RankingContract(Input("driver_id", "INT64"))
         self.model = RegisteredModel("model", "1", None, "source", "service", ("feature",), "path")
 
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.score(features)
+    def predict(self, features: Features) -> NDArray[np.float64]:
+        return self.score(numbers_of(features))
 
     def load(self) -> Champion:
         version = self.version
@@ -87,7 +96,9 @@ class Loader:
             raise self.fails
         self.model = RegisteredModel("model", version, None, "source", "service", ("feature",), "path")
         predictor = PacedPredictor(self, 0.1)  # type: ignore[arg-type] # all of it that is used
-        return Champion(predictor, self.store, lambda: 0, DaemonThread("read"))  # type: ignore[arg-type] # likewise
+        store: Any = self.store
+        columns = FeatureColumns(self.model)
+        return Champion(predictor, store, lambda: 0, DaemonThread("read"), self.contract, columns)
 
     def named_version(self) -> str:
         return self.version
@@ -297,6 +308,7 @@ def test_a_store_that_says_nothing_about_a_model_does_not_refuse_it_and_it_is_tr
         loader.score = raising
         await keeper.load()
         assert keeper.problem is None
+        assert not keeper.example
         assert "was tried on its input example alone" in caplog.text
         background = asyncio.create_task(keeper.keep_loading())
         rows.drivers, rows.fails = [1], None
@@ -306,6 +318,7 @@ def test_a_store_that_says_nothing_about_a_model_does_not_refuse_it_and_it_is_tr
         loader.score = lambda rows: rows[:, 0]
         keeper.require().predictor.predict = loader.predict
         await until(lambda: keeper.problem is None)
+        assert list(keeper.example.candidate if keeper.example else ()) == [1]
         background.cancel()
 
     caplog.set_level("INFO", logger="mlserver.driver_ranking")

@@ -19,12 +19,14 @@ from mlflow.models import infer_signature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, Schema
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import ElasticNet, LinearRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError
+from driver_ranking.errors import ModelError, ModelNotFoundError, ModelSignatureError, ModelTagError
+from driver_ranking.features import FeatureRows
 from driver_ranking.model import (
     FEATURE_SERVICE_TAG,
     VALIDATION_TAG,
@@ -34,8 +36,11 @@ from driver_ranking.model import (
     TrainedModel,
     write_record,
 )
+from driver_ranking.model_logging import estimator_scores
+from driver_ranking.model_trial import example_rows
 
 NAMES = ("conv_rate", "acc_rate")
+CITIES = ("Hanoi", "Århus")
 FEATURES = np.random.default_rng(17).random((50, 2))
 LABEL = FEATURES @ np.array([0.8, 0.2])
 FRAME = pd.DataFrame(FEATURES, columns=list(NAMES))
@@ -225,10 +230,91 @@ def test_a_signature_of_nameless_columns_is_refused(registry: ModelRegistry, reg
         registry.resolve(version)
 
 
-def test_a_signature_with_text_is_refused(registry: ModelRegistry, register: Callable[..., str]) -> None:
-    version = register(signature=infer_signature(pd.DataFrame({"conv_rate": [0.5], "city": ["Hanoi"]})))
-    with pytest.raises(ModelSignatureError, match=r"not numbers: city \(string\)"):
+def test_a_signature_may_have_texts_and_bytes(registry: ModelRegistry, register: Callable[..., str]) -> None:
+    frame = pd.DataFrame({"conv_rate": [0.5], "city": ["Hanoi"], "mark": [b"\xff"]})
+    model = registry.resolve(register(signature=infer_signature(frame)))
+    assert model.types == {"conv_rate": "double", "city": "string", "mark": "binary"}
+    assert (model.number_columns, model.text_columns) == (("conv_rate",), ("city", "mark"))
+
+
+def test_a_signature_with_times_is_refused(registry: ModelRegistry, register: Callable[..., str]) -> None:
+    version = register(signature=infer_signature(pd.DataFrame({"conv_rate": [0.5], "at": [pd.Timestamp(0)]})))
+    with pytest.raises(ModelSignatureError, match=r"neither numbers nor texts: at \(datetime\)"):
         registry.resolve(version)
+
+
+def test_tags_say_what_the_signature_does_not(
+    registry: ModelRegistry, register: Callable[..., str], tmp_path: Path
+) -> None:
+    tags = {
+        FEATURE_SERVICE_TAG: "drivers_v1",
+        "candidate_key": "driver_id",
+        "request_features": "acc_rate",
+        "defaults": '{"conv_rate": 0.5}',
+    }
+    model = registry.resolve(register(tags=tags, signature=infer_signature(FRAME)))
+    assert (model.candidate_key, model.request_features) == ("driver_id", ("acc_rate",))
+    assert model.defaults == (("conv_rate", 0.5),)
+    write_record(model, tmp_path / "record.json")
+    record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
+    assert {name: record[name] for name in ("candidate_key", "request_features", "defaults")} == {
+        "candidate_key": "driver_id",
+        "request_features": ["acc_rate"],
+        "defaults": {"conv_rate": 0.5},
+    }
+
+
+def test_tags_that_can_not_be_read_are_refused(registry: ModelRegistry, register: Callable[..., str]) -> None:
+    tags = {FEATURE_SERVICE_TAG: "drivers_v1", "defaults": "conv_rate=0.5"}
+    version = register(tags=tags, signature=infer_signature(FRAME))
+    with pytest.raises(
+        ModelTagError, match=f"The tag 'defaults' of version {version} of model 'drivers' can't be read"
+    ):
+        registry.resolve(version)
+
+
+@pytest.mark.parametrize("by", ["promote", "keep_back"])
+def test_the_tags_of_a_trained_model_are_those_of_its_version(
+    registry: ModelRegistry, champion: RegisteredModel, trained: TrainedModel, by: str
+) -> None:
+    client = mlflow.MlflowClient(registry.location.uri)
+    try:
+        tags = {"candidate_key": "driver_id", "team": "rides", FEATURE_SERVICE_TAG: "not this one"}
+        model = getattr(registry, by)(registry.log(trained), "drivers_v1", tags)
+        assert (model.candidate_key, model.feature_service) == ("driver_id", "drivers_v1")
+        assert client.get_model_version("drivers", model.version).tags["team"] == "rides"
+    finally:
+        client.set_registered_model_alias("drivers", "champion", champion.version)
+
+
+def test_a_trained_model_with_texts_is_logged_with_their_types(registry: ModelRegistry, trained: TrainedModel) -> None:
+    frame = pd.DataFrame(
+        {
+            "city": [CITIES[place % 2] for place in range(50)],
+            "unused": 0,
+            "conv_rate": FEATURES[:, 0],
+            "trips": np.arange(50, dtype=np.int32),
+            "mark": [b"\xff", b""] * 25,
+        }
+    )
+    names = ("conv_rate", "city", "trips", "mark")
+    encoder = ColumnTransformer(
+        [("texts", OneHotEncoder(handle_unknown="ignore"), ["city", "mark"])], remainder="passthrough"
+    )
+    estimator = Pipeline([("encoder", encoder), ("estimator", LinearRegression())]).fit(frame[list(names)], LABEL)
+    uri = registry.log(replace(trained, estimator=estimator, feature_names=names, example=frame[:5]))
+    version = mlflow.register_model(uri, "drivers", tags={FEATURE_SERVICE_TAG: "drivers_v1"}).version
+    model = registry.resolve(version)
+    assert model.types == {"conv_rate": "double", "city": "string", "trips": "integer", "mark": "binary"}
+    example = example_rows(model)
+    assert isinstance(example, FeatureRows)
+    assert example.numbers.tolist() == frame[["conv_rate", "trips"]][:5].to_numpy().tolist()
+    assert {name: values.tolist() for name, values in example.texts.items()} == {
+        "city": frame["city"][:5].tolist(),
+        "mark": frame["mark"][:5].tolist(),
+    }
+    assert registry.load(model).predict(example).tolist() == estimator.predict(frame[:5]).tolist()
+    assert estimator_scores(estimator, frame).tolist() == estimator.predict(frame).tolist()
 
 
 def test_a_version_without_the_tag_is_refused(registry: ModelRegistry, register: Callable[..., str]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from mlflow.models import Model
 
 from driver_ranking.errors import ModelAnswerError, ModelError, ModelInputError, ModelTrialError
+from driver_ranking.features import FeatureRows, numbers_of
 from driver_ranking.model_columns import as_frame
 from driver_ranking.model_flavors import Prediction
 from driver_ranking.model_prediction import Predictor, load_predictor
@@ -132,7 +133,7 @@ def test_a_model_that_does_its_work_passes(with_example: Callable[[Any], Path]) 
 )
 def test_an_example_that_can_not_be_used_is_left_aside(example: Any, with_example: Callable[[Any], Path]) -> None:
     folder = with_example(example)
-    assert example_rows(predictor(len, folder).model).shape == (0, 2)
+    assert numbers_of(example_rows(predictor(len, folder).model)).shape == (0, 2)
     try_on_example(predictor(lambda rows: rows[:, 0], folder))
 
 
@@ -145,6 +146,49 @@ def test_made_up_booleans_are_booleans() -> None:
 
     try_on_example(predictor(first, types=("double", "boolean")))
     assert seen == [1, 0, 1]
+
+
+def with_texts(function: Callable[[Any], object], folder: Path | str = "nowhere", **types: str) -> Predictor:
+    kinds = tuple(types.values())
+    model = RegisteredModel("drivers", "7", None, "source", "service", tuple(types), str(folder), kinds)
+    return Predictor(model, Prediction(function, Answers.EITHER))
+
+
+def test_made_up_rows_have_some_text() -> None:
+    seen: list[Any] = []
+
+    def first(rows: FeatureRows) -> NDArray[np.float64]:
+        seen.extend(zip(rows.numbers[:, 0].tolist(), *rows.texts.values(), strict=True))
+        return rows.numbers[:, 0]
+
+    try_on_example(with_texts(first, zone="string", mark="binary", busy="boolean"))
+    assert seen == [(1, "text", b"text"), (0, "text", b"text"), (1, "text", b"text")]
+
+
+def test_a_model_may_know_none_of_the_texts_that_are_made_up() -> None:
+    try_on_example(with_texts(raises(ValueError("no such zone")), zone="string"))
+    with pytest.raises(ModelTrialError, match="answered with nothing"):
+        try_on_example(with_texts(lambda _: None, zone="string"))
+
+
+def test_an_example_with_texts_is_what_the_model_is_tried_on(with_example: Callable[[Any], Path]) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def spoil(rows: FeatureRows) -> NDArray[np.float64]:
+        seen.append((rows.numbers.tolist(), rows.texts["zone"].tolist()))
+        rows.texts["zone"][:], rows.numbers[:] = "its own now", 0
+        return np.zeros(len(rows))
+
+    folder = with_example(pd.DataFrame({"zone": ["a", None, "", "b"], "rate": [1.0, 2.0, 3.0, None]}))
+    try_on_example(with_texts(spoil, folder, rate="double", zone="string"))
+    assert seen == [([[1.0], [3.0]], ["a", ""]), ([[1.0]], ["a"])]
+    texts_alone = with_texts(lambda rows: np.zeros(len(rows)), folder, zone="string")
+    assert example_rows(texts_alone.model).texts["zone"].tolist() == ["a", "", "b"]  # type: ignore[union-attr]
+
+
+def test_an_example_of_other_kinds_is_left_aside(with_example: Callable[[Any], Path]) -> None:
+    folder = with_example(pd.DataFrame({"zone": [1, 2], "rate": [1.0, 2.0]}))
+    assert len(example_rows(with_texts(len, folder, rate="double", zone="string").model)) == 0
 
 
 def test_rows_without_a_complete_one_try_nothing() -> None:

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from driver_ranking.errors import NonFiniteScoreError, RequestError
+from driver_ranking.features import Defaults, FeatureRows, has_all_features
 from driver_ranking.ranking import (
     Ranking,
     ScoredRows,
     first_occurrences,
-    has_all_features,
     order_by_score,
+    predicted_rows,
     rank,
     score_rows,
 )
@@ -41,7 +42,7 @@ def best_first(request: tuple[NDArray[np.int64], ScoredRows], top_k: int = 1000)
 @given(requests())
 def test_every_driver_is_ranked_or_excluded_once(request_rows: tuple[NDArray[np.int64], ScoredRows]) -> None:
     ranking = best_first(request_rows)
-    named = [*ranking.driver_id.tolist(), *ranking.excluded_driver_id.tolist()]
+    named = [*ranking.candidate.tolist(), *ranking.excluded.tolist()]
     assert sorted(named) == sorted(set(request_rows[0].tolist()))
 
 
@@ -51,7 +52,7 @@ def test_scores_descend_and_belong_to_their_drivers(request_rows: tuple[NDArray[
     ranking = best_first(request_rows)
     assert (np.diff(ranking.score) <= 0).all()
     score_of = dict(zip(drivers.tolist(), rows.score.tolist(), strict=True))
-    assert ranking.score.tolist() == [score_of[driver] for driver in ranking.driver_id.tolist()]
+    assert ranking.score.tolist() == [score_of[driver] for driver in ranking.candidate.tolist()]
 
 
 @given(requests())
@@ -61,7 +62,7 @@ def test_ties_keep_the_order_of_the_request(request_rows: tuple[NDArray[np.int64
     place = {driver: drivers.tolist().index(driver) for driver in drivers.tolist()}
     for better, worse in zip(range(len(ranking.score) - 1), range(1, len(ranking.score)), strict=True):
         if ranking.score[better] == ranking.score[worse]:
-            assert place[int(ranking.driver_id[better])] < place[int(ranking.driver_id[worse])]
+            assert place[int(ranking.candidate[better])] < place[int(ranking.candidate[worse])]
 
 
 @given(requests(), st.randoms(use_true_random=False))
@@ -74,8 +75,8 @@ def test_a_permutation_changes_nothing_but_the_order_of_ties(
     shuffled = best_first((drivers[order], ScoredRows(rows.score[order], rows.scored[order])))
     ranking = best_first(request_rows)
     assert shuffled.score.tolist() == ranking.score.tolist()
-    assert set(shuffled.driver_id.tolist()) == set(ranking.driver_id.tolist())
-    assert set(shuffled.excluded_driver_id.tolist()) == set(ranking.excluded_driver_id.tolist())
+    assert set(shuffled.candidate.tolist()) == set(ranking.candidate.tolist())
+    assert set(shuffled.excluded.tolist()) == set(ranking.excluded.tolist())
 
 
 @given(requests(), st.integers(1, 30))
@@ -83,9 +84,9 @@ def test_top_k_is_the_beginning_of_the_whole_ranking(
     request_rows: tuple[NDArray[np.int64], ScoredRows], top_k: int
 ) -> None:
     whole, top = best_first(request_rows), best_first(request_rows, top_k)
-    assert top.driver_id.tolist() == whole.driver_id.tolist()[:top_k]
+    assert top.candidate.tolist() == whole.candidate.tolist()[:top_k]
     assert top.score.tolist() == whole.score.tolist()[:top_k]
-    assert top.excluded_driver_id.tolist() == whole.excluded_driver_id.tolist()
+    assert top.excluded.tolist() == whole.excluded.tolist()
 
 
 @pytest.mark.parametrize("top_k", [0, -1])
@@ -97,8 +98,8 @@ def test_top_k_below_one_is_refused(top_k: int) -> None:
 def test_the_first_of_equal_drivers_wins() -> None:
     rows = ScoredRows(np.array([0.1, 0.7, 0.7, np.nan]), np.array([True, True, True, False]))
     ranking = rank(np.array([1004, 1002, 1001, 1003]), rows)
-    assert ranking.driver_id.tolist() == [1002]
-    assert ranking.excluded_driver_id.tolist() == [1003]
+    assert ranking.candidate.tolist() == [1002]
+    assert ranking.excluded.tolist() == [1003]
 
 
 @given(st.lists(st.integers(0, 5)))
@@ -118,7 +119,7 @@ def test_scores_that_differ_by_rounding_alone_tie() -> None:
     rounded = [third, np.nextafter(third, 1), np.nextafter(third, 0)]
     assert order_by_score(np.array([0.1, *rounded, 0.9])).tolist() == [4, 1, 2, 3, 0]
     ranking = rank(np.array([1001, 1002, 1003]), ScoredRows(np.array(rounded), np.ones(3, dtype=np.bool_)), top_k=3)
-    assert ranking.driver_id.tolist() == [1001, 1002, 1003]
+    assert ranking.candidate.tolist() == [1001, 1002, 1003]
     assert (np.diff(ranking.score) <= 0).all()
 
 
@@ -161,3 +162,58 @@ def test_a_score_that_is_not_finite_is_an_error_that_names_the_rows(count: int, 
 def test_the_error_names_five_rows_at_most() -> None:
     with pytest.raises(NonFiniteScoreError, match=r"row 5 \(nan\), \.\.\."):
         score_rows(np.zeros((7, 1)), lambda features: np.full(len(features), np.nan))
+
+
+@given(requests(), st.integers(1, 30))
+def test_each_ranked_candidate_says_where_it_stands_in_the_request(
+    request_rows: tuple[NDArray[np.int64], ScoredRows], top_k: int
+) -> None:
+    drivers, rows = request_rows
+    ranking = best_first(request_rows, top_k)
+    assert drivers[ranking.place].tolist() == ranking.candidate.tolist()
+    assert all(
+        drivers.tolist().index(driver) == place for driver, place in zip(ranking.candidate, ranking.place, strict=True)
+    )
+    assert rows[ranking.place].scored.all()
+
+
+@given(requests())
+def test_texts_rank_as_numbers_do(request_rows: tuple[NDArray[np.int64], ScoredRows]) -> None:
+    drivers, rows = request_rows
+    named = rank(np.array([f"r{driver}" for driver in drivers], dtype=object), rows, top_k=1000)
+    ranking = best_first(request_rows)
+    assert named.candidate.tolist() == [f"r{driver}" for driver in ranking.candidate]
+    assert named.excluded.tolist() == [f"r{driver}" for driver in ranking.excluded]
+
+
+MAYBE = st.just(float("nan")) | st.sampled_from([0.5, 2.0])
+
+
+@given(st.lists(st.tuples(MAYBE, MAYBE), max_size=12), MAYBE, MAYBE)
+def test_a_row_is_scored_with_its_defaults_or_excluded(
+    rows: list[tuple[float, float]], first: float, second: float
+) -> None:
+    features = np.array(rows, dtype=np.float64).reshape(len(rows), 2)
+    defaults = np.array([first, second])
+    filled = np.where(np.isnan(features), defaults, features)
+    scored = predicted_rows(features, lambda batch: np.asarray(batch.sum(axis=1)), Defaults(defaults))
+    np.testing.assert_array_equal(scored.score, filled.sum(axis=1))  # NaN where a feature is missing still
+    complete, missing = ~np.isnan(filled).any(axis=1), np.isnan(features).any(axis=1)
+    assert (
+        scored.status.tolist()
+        == np.select([~complete, missing], ["missing_features", "defaulted"], default="ok").tolist()
+    )
+    assert scored[complete].status.tolist() == scored.status[complete].tolist()
+
+
+def test_a_default_text_is_what_the_model_is_given() -> None:
+    rows = FeatureRows(np.array([[1.0], [2.0]]), {"zone": np.array(["north", None], dtype=object)})
+    seen: list[object] = []
+
+    def predict(batch: FeatureRows) -> NDArray[np.float64]:
+        seen.extend(batch.texts["zone"])
+        return batch.numbers[:, 0]
+
+    assert score_rows(rows, predict).status.tolist() == ["ok", "missing_features"]
+    assert score_rows(rows, predict, Defaults(np.array([np.nan]), {"zone": "south"})).score.tolist() == [1.0, 2.0]
+    assert seen == ["north", "north", "south"]

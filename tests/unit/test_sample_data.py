@@ -12,6 +12,7 @@ from driver_ranking import sample_data
 from driver_ranking.sample_data import (
     DRIVER_STATS_SCHEMA,
     ENTITY_ROWS_SCHEMA,
+    ZONE_STATS_SCHEMA,
     SampleSize,
     driver_stats_batches,
     entity_row_batches,
@@ -28,15 +29,40 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["driver_orders.csv", "batch_request.csv"])
+@pytest.mark.parametrize("name", ["driver_orders.csv", "trips.csv", "batch_request.csv"])
 def test_the_committed_text_is_what_the_generator_makes(written: Path, name: str) -> None:
     assert (written / name).read_bytes() == (RAW / name).read_bytes()
 
 
-def test_the_committed_statistics_are_what_the_generator_makes(written: Path) -> None:
-    made = pq.read_table(written / "driver_stats.parquet")
-    assert made.schema == DRIVER_STATS_SCHEMA
-    assert made.equals(pq.read_table(RAW / "driver_stats.parquet"))
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("driver_stats.parquet", DRIVER_STATS_SCHEMA), ("zone_stats.parquet", ZONE_STATS_SCHEMA)],
+)
+def test_the_committed_statistics_are_what_the_generator_makes(written: Path, name: str, schema: pa.Schema) -> None:
+    made = pq.read_table(written / name)
+    assert made.schema == schema
+    assert made.equals(pq.read_table(RAW / name))
+
+
+def test_a_trip_is_one_time_place_and_distance_for_several_drivers_of_whom_one_completes_it_or_none() -> None:
+    found = duckdb.sql(
+        f"""
+        SELECT count(DISTINCT (event_timestamp, trip_distance_km, pickup_zone)), count(DISTINCT driver_id) = count(*),
+               count(*), sum(trip_completed)
+        FROM '{RAW}/trips.csv' GROUP BY trip_id
+        """
+    ).fetchall()
+    assert len(found) == 3000
+    assert {(same, distinct) for same, distinct, *_ in found} == {(1, True)}
+    assert {(count > 1, completed) for *_, count, completed in found} == {(False, 1), (True, 0), (True, 1)}
+    assert max(count for *_, count, _ in found) == 6
+
+
+def test_the_rows_of_the_request_at_one_time_are_of_one_trip() -> None:
+    request = duckdb.sql(f"SELECT * FROM read_csv('{RAW}/batch_request.csv', delim='\t')").to_arrow_table()
+    assert request.num_rows == 14
+    trips = {tuple(row[name] for name in row if name != "driver_id") for row in request.to_pylist()}
+    assert len(trips) == len({trip[0] for trip in trips}) == 7
 
 
 def test_the_feed_has_the_faults_of_a_real_one() -> None:

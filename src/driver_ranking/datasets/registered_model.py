@@ -77,10 +77,10 @@ class RegisteredModelDataset(AbstractDataset[TrainedModel, ModelRegistry]):
             )
             return
         if data.kept_back:
-            kept_back = registry.keep_back(model_uri, data.feature_service)
+            kept_back = registry.keep_back(model_uri, data.feature_service, data.tags)
             logger.warning(_kept_back(kept_back, data.kept_back, self._location))
             return
-        registered = registry.promote(model_uri, data.feature_service)
+        registered = registry.promote(model_uri, data.feature_service, data.tags)
         write_record(registered, self._record)
         logger.info("Registered the %s as %r.", registered.label, self._location.alias)
 

@@ -43,7 +43,32 @@ class RequestSource:
         raise refusal(self.filepath, fault)
 
 
-class FileSource(RequestSource):
+class QueriedSource(RequestSource):
+    """Rows that DuckDB reads by a query."""
+
+    is_parquet = True
+
+    def __init__(self, filepath: str, scan: str, connection: duckdb.DuckDBPyConnection) -> None:
+        self.filepath = filepath
+        self.scan = scan
+        self._connection = connection
+        self.types = self._describe()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement, or refuse the rows with DuckDB's reason."""
+        try:
+            return self._connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            self.fail(self._fault(reason(error)))
+
+    def _fault(self, said: str) -> str:
+        return f"can't be read: {said.splitlines()[0]}"
+
+    def _describe(self) -> dict[str, str]:
+        return {str(name): str(sql_type) for name, sql_type, *_ in self.query(f"DESCRIBE SELECT * FROM {self.scan}")}
+
+
+class FileSource(QueriedSource):
     """One file of entity rows, opened: its scan in SQL and the raw types of its columns."""
 
     separator = ","
@@ -57,14 +82,9 @@ class FileSource(RequestSource):
         self.scan = self._parquet_scan() if self.is_parquet else self._text_scan()
         self.types = self._describe()
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement, or refuse the file with DuckDB's reason."""
-        try:
-            return self._connection.execute(sql).fetchall()
-        except duckdb.Error as error:
-            said = reason(error)
-            fault = uneven_ends(self._path, said)
-            self.fail(f"{fault}." if fault else f"can't be read: {said.splitlines()[0]}")
+    def _fault(self, said: str) -> str:
+        uneven = uneven_ends(self._path, said)
+        return f"{uneven}." if uneven else super()._fault(said)
 
     @property
     def lenient_scan(self) -> str:
@@ -119,6 +139,3 @@ class FileSource(RequestSource):
         if not found and wrong:
             self.fail(f"the columns are separated by a {wrong[0]}; separate them by a comma or a tab.")
         return max(found, key=header.count, default=",")
-
-    def _describe(self) -> dict[str, str]:
-        return {str(name): str(sql_type) for name, sql_type, *_ in self.query(f"DESCRIBE SELECT * FROM {self.scan}")}

@@ -9,6 +9,7 @@ from kedro_datasets.spark.spark_dataset_v2 import SparkDatasetV2
 
 from driver_ranking import spark
 from driver_ranking.datasets import entity_rows as local
+from driver_ranking.datasets import row_checks
 from driver_ranking.datasets.preview import PreviewsHead
 from driver_ranking.datasets.refusal import refusal
 from driver_ranking.datasets.spark_requests import (
@@ -17,13 +18,12 @@ from driver_ranking.datasets.spark_requests import (
     SparkRequest,
     checked_count,
     raw_file,
+    read_by,
     require_same_reading,
 )
 from driver_ranking.datasets.spark_rows import MappedRows, SparkRows, write_extracted
-from driver_ranking.datasets.spark_workers import selector
 from driver_ranking.feature_store.extraction import ExtractedFeatures
 from feast_columnar.errors import AsofError
-from feast_columnar.offline.rules import quoted
 from feast_columnar.spark.entities import require_plain
 from feast_columnar.spark.folder import ParquetFolder
 from feast_columnar.spark.rows import arrow_schema, read_parquet
@@ -31,6 +31,8 @@ from feast_columnar.spark.rows import arrow_schema, read_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
+
+    from driver_ranking.datasets.column_rules import Rule
 
 _NOTES_FILE = "_driver_ranking.json"
 
@@ -125,23 +127,18 @@ class SparkEntityRowsDataset(PreviewsHead, local.EntityRowsDataset):
             return self._typed(read_parquet(spark.session(), self._filepath, REQUEST), None)
 
     def _typed(self, raw: DataFrame, checked: local.EntityRows | None) -> SparkEntityRows:
-        """Apply the rules for the types that the rows have; they are worked out on no rows, and run on the workers."""
-        from pyspark.sql.pandas.types import from_arrow_schema
+        def rules_of(source: SparkRequest) -> list[Rule]:
+            rules = row_checks.rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
+            require_plain(raw.columns, "the rows")
+            return rules
 
-        with local.connected() as connection:
-            connection.register(REQUEST, arrow_schema(raw).empty_table())
-            source = SparkRequest(self._filepath, connection)
-            rules = local.rules_of(source, self._timestamp_column, self._key_columns, self._number_columns)
-            statement = local.select_typed(source, rules)
-            schema = connection.execute(statement).to_arrow_table().schema
-        require_plain(raw.columns, "the rows")
+        reading = read_by(self._filepath, raw, rules_of)
+        source, rules = reading.source, reading.rules
         count = checked.row_count if checked else checked_count(source, raw, rules)
         if checked and checked.digest is not None:
             require_same_reading(source, raw, checked)
-        typed = raw
-        if any(rule.value != quoted(rule.column) for rule in rules):
-            typed = raw.mapInArrow(selector(statement, REQUEST, schema), from_arrow_schema(schema))
-        return SparkEntityRows(self._filepath, typed, tuple(raw.columns), count)
+        filled = frozenset(rule.column for rule in rules)
+        return SparkEntityRows(self._filepath, reading.rows, tuple(raw.columns), count, filled, checked)
 
 
 def _is_file(path: str) -> bool:

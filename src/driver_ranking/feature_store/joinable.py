@@ -1,10 +1,11 @@
 """Whether entity rows have what a feature service needs of them, and the service what a join can give; told by name."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from driver_ranking.errors import FeatureStoreError, RequestError
+from driver_ranking.feature_store.repo import reading_registry
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -20,10 +21,12 @@ class DefinedViews:
     Attributes:
         views: Feature views and on-demand ones, by name.
         join_keys: The join key of each entity, by the entity's name.
+        key_types: The type that each entity gives its join key, as Feast calls it, likewise.
     """
 
     views: Mapping[str, Any]
     join_keys: Mapping[str, str]
+    key_types: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_repo(cls, definitions: "RepoContents") -> "DefinedViews":
@@ -38,16 +41,24 @@ class DefinedViews:
     @classmethod
     def of_store(cls, store: "FeatureStore") -> "DefinedViews":
         """Return what has been applied."""
-        views = [
-            *store.list_batch_feature_views(),
-            *store.list_stream_feature_views(),
-            *store.list_on_demand_feature_views(),
-        ]
-        return cls._named(views, store.list_entities())
+        # the store's own lists would take the stand-in for a key out of views that Feast keeps, and materializes from
+        registry, project = store.registry, store.project
+        with reading_registry(store):
+            views = [
+                *registry.list_feature_views(project),
+                *registry.list_stream_feature_views(project),
+                *registry.list_on_demand_feature_views(project),
+            ]
+            return cls._named(views, store.list_entities())
 
     @classmethod
     def _named(cls, views: Iterable[Any], entities: Iterable[Any]) -> "DefinedViews":
-        return cls({view.name: view for view in views}, {entity.name: entity.join_key for entity in entities})
+        entities = list(entities)
+        return cls(
+            {view.name: view for view in views},
+            {entity.name: entity.join_key for entity in entities},
+            {entity.name: entity.value_type.name for entity in entities},
+        )
 
 
 def refuse_unjoinable(service: "FeatureService", columns: tuple[str, ...], defined: DefinedViews) -> None:
@@ -76,6 +87,27 @@ def refuse_unjoinable(service: "FeatureService", columns: tuple[str, ...], defin
         _require_inputs(view, columns)
 
 
+def joined_views(service: "FeatureService", defined: DefinedViews) -> Iterator[tuple[Any, Any]]:
+    """Yield the feature views that a service is joined from, those behind on-demand ones too, and their projections."""
+    for projection in service.feature_view_projections:
+        view: Any = defined.views.get(projection.name)
+        if hasattr(view, "source_feature_view_projections"):
+            yield from ((defined.views[one.name], one) for one in view.source_feature_view_projections.values())
+        elif view is not None:
+            yield view, projection
+
+
+def keys_of(view: Any, projection: Any, defined: DefinedViews) -> dict[str, str]:  # noqa: ANN401 - of several kinds
+    """Return the columns of entity rows that the join keys of a view are compared with, with the keys' types."""
+    types = {field.name: field.dtype.to_value_type().name for field in view.entity_columns}
+    columns = {}
+    for name in view.entities:
+        if name in defined.join_keys:
+            key = defined.join_keys[name]
+            columns[projection.join_key_map.get(key, key)] = types.get(key) or defined.key_types.get(name, "UNKNOWN")
+    return {column: declared for column, declared in columns.items() if not column.startswith("__")}
+
+
 def _refuse_view(view: Any, service: str) -> None:  # noqa: ANN401 - Feast has several kinds of views
     if not getattr(view, "enabled", True):
         message = f"The feature view {view.name!r} of the service {service!r} is switched off (`enabled=False`)."
@@ -102,9 +134,7 @@ def _require_keys(
     columns: tuple[str, ...],
     defined: DefinedViews,
 ) -> None:
-    keys = [defined.join_keys[name] for name in view.entities if name in defined.join_keys]
-    needed = [projection.join_key_map.get(key, key) for key in keys]
-    missing = [key for key in needed if key not in columns and not key.startswith("__")]
+    missing = [key for key in keys_of(view, projection, defined) if key not in columns]
     if missing:
         message = (
             f"The entity rows lack the column {', '.join(map(repr, missing))}, the join key of the feature view "

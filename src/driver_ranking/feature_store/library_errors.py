@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from driver_ranking import errors
 from feast_columnar import errors as columnar
 
-_OWN: Mapping[type[columnar.ColumnarError], type[errors.FeatureStoreError]] = {
+_OWN: Mapping[type[columnar.ColumnarError], type[errors.DriverRankingError]] = {
     columnar.ColumnarError: errors.FeatureStoreError,  # and all that derives from it, but for:
+    columnar.RequestError: errors.RequestError,
     columnar.UnservableFeatureError: errors.UnservableFeatureError,
     columnar.StoreUnavailableError: errors.StoreUnavailableError,
     columnar.FeaturesLostError: errors.FeaturesLostError,
@@ -21,6 +22,7 @@ def own_errors() -> Iterator[None]:
 
     Raises:
         FeatureStoreError: The library has raised an error; the message is its own.
+        RequestError: It was given keys or request features that it can't use; likewise.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Features of drivers from the online store: the library's reader, with errors of this project."""
+"""Features from the online store: the library's reader, with errors of this project."""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import UnservableFeatureError
 from driver_ranking.feature_store.library_errors import own_errors
 from driver_ranking.feature_store.repo import ServiceFeatures
-from feast_columnar.feature_service import projected_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,44 +22,28 @@ if TYPE_CHECKING:
 
 
 def open_reader(
-    store: "FeatureStore", features: ServiceFeatures, wanted: tuple[str, ...], *, key: str, timeout: float
+    store: "FeatureStore", features: ServiceFeatures, wanted: tuple[str, ...], *, timeout: float
 ) -> "OnlineReader":
-    """Return a reader of the features that a model takes.
+    """Return a reader of the stored features that a model takes, by whatever keys they have.
 
     Args:
         store: The applied feature store.
         features: The model's feature service.
-        wanted: The columns of the model's signature, in order.
-        key: The column that names the driver in requests.
+        wanted: The columns of the model's signature that the service offers, in order: the reader has those that are
+            numbers, booleans among them, as its ``columns``, and texts and bytes as its ``others``.
         timeout: How long the store may take to answer, in seconds, where it can be told.
 
     Raises:
-        FeatureStoreError: A feature can't be read online by this key, or is not a number.
+        FeatureStoreError: A feature can't be read online.
     """
     from feast_columnar.online import reader as columnar_reader  # needs Feast, which `FeatureRepo.open` imports faster
 
     with own_errors():
-        reader = columnar_reader.open_reader(
-            store,
-            features.service,
-            columns=wanted,
-            key=key,
-            full_feature_names=features.full_names,
-            timeout=timeout,
+        return _Reader(
+            columnar_reader.open_reader(
+                store, features.service, columns=wanted, full_feature_names=features.full_names, timeout=timeout
+            )
         )
-    if reader.others:
-        raise UnservableFeatureError(_not_a_number(features, reader.others[0]))
-    return _Reader(reader)
-
-
-def _not_a_number(features: ServiceFeatures, column: str) -> str:
-    """Return what is said of a column that the library reads and no model here takes."""
-    return next(
-        f"The feature {field.name!r} of {projection.name!r} is not a number, but {field.dtype}."
-        for projection in features.service.feature_view_projections
-        for field in projection.features
-        if projected_columns(projection, full_feature_names=features.full_names)[field.name] == column
-    )
 
 
 @dataclass(frozen=True)

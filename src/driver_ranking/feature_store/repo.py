@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def find_service(store: "FeatureStore", name: str) -> "FeatureService":
             f"the feature repo, with `kedro run --pipelines materialize` for example."
         )
         raise FeatureServiceNotFoundError(message)
-    with _registry_lock(store, fcntl.LOCK_SH):
+    with reading_registry(store):
         services = {service.name: service for service in store.list_feature_services()}
     return _service_named(name, services)
 
@@ -178,7 +179,8 @@ def features_for(service: "FeatureService", wanted: tuple[str, ...] = ()) -> Ser
     if missing:
         message = (
             f"The model wants {', '.join(map(repr, missing))}, but the feature service {service.name!r} offers "
-            f"{', '.join(map(repr, columns))}. Add the feature to the service, or tag the model with another one."
+            f"{', '.join(map(repr, columns))}. Add the feature to the service, or tag the model with another one; what "
+            f"comes with the request has to be named in the tag 'request_features' of the model's version."
         )
         raise MissingFeatureError(message)
     if len(set(columns)) < len(columns):
@@ -224,6 +226,11 @@ def _registry_file(store: "FeatureStore") -> Path | None:
     return Path(store.repo_path / registry.path)
 
 
+def reading_registry(store: "FeatureStore") -> AbstractContextManager[None]:
+    """Keep another run of this machine from writing the registry while it is read."""
+    return _registry_lock(store, fcntl.LOCK_SH)
+
+
 @contextlib.contextmanager
 def _registry_lock(store: "FeatureStore", kind: int) -> Iterator[None]:
     """Keep runs of one machine from reading a registry file while another one writes it: Feast does so in place."""
@@ -254,8 +261,9 @@ def explained(what: str) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[io.StringIO]:
-    """Collect what Feast prints."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    """Collect what Feast prints, and leave out what it says of any on-demand feature view."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental", RuntimeWarning)
         yield said
 
 

@@ -8,14 +8,15 @@ Files of users name three modules:
 
 ``server`` is what extends MLServer and speaks. All else is the service, which knows no server. A request goes through
 
-- ``service``: ``RankingService.rank``, which also watches over all of the following
+- ``service``: ``RankingService.rank`` is given a ``query``, which fits the model's ``contract``; it also watches over
+  all of the following
 - ``coalescing``: requests that wait become one batch
-- ``champion``: the features of the batch are read, with their ages
+- ``champion``: the features of the batch are read, with their ages; ``request_features`` come with it
 - ``predicting``: the model scores it, in ``threads`` where it could do harm
 
-and on its way back through ``service`` again, where each request's drivers are ranked. Beside the way are
+and on its way back through ``service`` again, where each request's candidates are ranked. Beside the way are
 
-- ``loading`` and ``trial``: how a model becomes the champion; ``request_features`` is what it may not need
+- ``loading`` and ``trial``: how a model becomes the champion
 - ``store_watch``: whether the store can be read
 - ``fault_log``, ``metrics``: what the log and Prometheus are told, by ``server`` too
 - ``settings``, ``memory``: what both sides are set to, and give back

@@ -1,65 +1,112 @@
 """A model with the features it takes, loaded and checked as one: what is swapped when the alias moves."""
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, find_service
+from driver_ranking.features import Defaults, FeatureRows, Features
 from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
 from driver_ranking.model_features import features_of
 from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
+from driver_ranking.serving.contract import DRIVER, RankingContract, contract_of
 from driver_ranking.serving.predicting import PacedPredictor
-from driver_ranking.serving.request_features import require_no_request_features
+from driver_ranking.serving.query import RankingQuery
+from driver_ranking.serving.request_features import FeatureColumns, for_views
 from driver_ranking.serving.threads import DaemonThread
 from feast_columnar.freshness import microseconds_now
+from feast_columnar.online.features import UNREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from feast_columnar.online.reader import OnlineReader
+    from feast_columnar.online.requested import Keys
 
 
-KEY = "driver_id"
+KEY = DRIVER
 
 
 @dataclass(frozen=True)
-class ScoredDrivers:
-    """Drivers with their scores.
+class ScoredCandidates:
+    """Candidates with their scores.
 
     Attributes:
-        rows: The scores, in the drivers' order; not checked for being finite numbers.
+        rows: The scores, in the candidates' order; not checked for being finite numbers.
         oldest: int64 ``[n]``, see ``OnlineFeatures``.
-        model: The model that scored them.
+        champion: What scored them.
         now: When they were read, in microseconds since the epoch, UTC.
         read_seconds: How long the online read took.
         predict_seconds: How long the model took.
         unreadable: bool ``[n]``, see ``OnlineFeatures``.
+        features: The features of all that were read together, before defaults stand for missing ones.
+        places: intp ``[n]``, which of these rows are the candidates'; None where they are all.
     """
 
     rows: ScoredRows
     oldest: NDArray[np.int64]
-    model: RegisteredModel
+    champion: "Champion"
     now: int
     read_seconds: float
     predict_seconds: float
     unreadable: NDArray[np.bool_] | None = None
+    features: Features | None = None
+    places: NDArray[np.intp] | None = None
 
-    def of(self, indices: NDArray[np.intp]) -> "ScoredDrivers":
-        """Return some of the drivers."""
-        rows = ScoredRows(self.rows.score[indices], self.rows.scored[indices])
-        unreadable = None if self.unreadable is None else self.unreadable[indices]
-        return replace(self, rows=rows, oldest=self.oldest[indices], unreadable=unreadable)
+    @property
+    def model(self) -> RegisteredModel:
+        """Return the model that scored them."""
+        return self.champion.model
+
+    def of(self, indices: NDArray[np.intp]) -> "ScoredCandidates":
+        """Return some of the candidates."""
+        return ScoredCandidates(  # `replace` takes several times as long, for each of the requests of a batch
+            self.rows[indices],
+            self.oldest[indices],
+            self.champion,
+            self.now,
+            self.read_seconds,
+            self.predict_seconds,
+            None if self.unreadable is None else self.unreadable[indices],
+            self.features,
+            indices if self.places is None else self.places[indices],
+        )
 
     @property
     def age_seconds(self) -> float | None:
         """Return the age of the oldest feature row that was used; None where none was."""
         used = self.oldest[self.rows.scored]
-        return (self.now - int(used.min())) / 1e6 if used.size else None
+        oldest = int(used.min()) if used.size else UNREAD
+        return None if oldest == UNREAD else (self.now - oldest) / 1e6
+
+    def feature_age(self, indices: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the ages of the oldest feature rows of some candidates, in seconds; NaN where none was used."""
+        oldest = self.oldest[indices]
+        return np.where(oldest == UNREAD, np.nan, (self.now - oldest) / 1e6)
+
+    def feature(self, name: str, indices: NDArray[np.intp]) -> NDArray[Any]:
+        """Return a feature of some candidates that are scored, as the model saw it, in the type of its signature."""
+        assert self.features is not None  # noqa: S101 - those of a champion are there
+        seen = self.features[indices if self.places is None else self.places[indices]]
+        if self.champion.defaults is not None:
+            seen, _ = self.champion.defaults.fill(seen)
+        if isinstance(seen, FeatureRows) and name in seen.texts:
+            return seen.texts[name]
+        numbers = seen.numbers if isinstance(seen, FeatureRows) else seen
+        return numbers[:, self.model.number_columns.index(name)]
+
+
+def _kept(features: Features) -> Features:
+    """Return features that stay as they are, whatever a model does with the numbers that it is given."""
+    if isinstance(features, FeatureRows):
+        return FeatureRows(features.numbers.copy(), features.texts)
+    return features.copy()
 
 
 @dataclass(frozen=True)
@@ -71,37 +118,69 @@ class Champion:
         reader: The reader.
         clock: Gives the time, in microseconds since the epoch, UTC.
         reads: The thread that reads; its own, so that no other model's features wait for it.
+        contract: What requests for it have to have.
+        columns: Where its features come from.
+        defaults: What stands for missing ones.
     """
 
     predictor: PacedPredictor
     reader: "OnlineReader"
     clock: "Callable[[], int]"
     reads: DaemonThread
+    contract: RankingContract
+    columns: FeatureColumns
+    defaults: Defaults | None = None
 
     @property
     def model(self) -> RegisteredModel:
         """Return which model it is."""
         return self.predictor.model
 
-    async def score(self, driver_id: NDArray[np.int64], was_read: "Callable[[], None]") -> ScoredDrivers:
-        """Read the features of int64 ``[n]`` drivers, as of now, and score those that have them all.
+    @cached_property
+    def _for_views(self) -> dict[str, str]:
+        """Return what views compute from that comes with the request, with the datatypes."""
+        return {one.name: one.datatype for one in self.contract.request if one.name in self.reader.request}
+
+    def has_default(self, name: str) -> bool:
+        """Return whether something stands for a feature of this name where it is missing."""
+        if self.defaults is None or name not in self.model.number_columns:
+            return self.defaults is not None and name in self.defaults.texts
+        return not np.isnan(self.defaults.numbers[self.model.number_columns.index(name)])
+
+    async def score(self, query: RankingQuery, was_read: "Callable[[], None]") -> ScoredCandidates:
+        """Read the features of candidates, as of now, and score those that have them all.
 
         Args:
-            driver_id: The drivers.
+            query: The candidates, with what else requests have to have.
             was_read: Called once the store has answered: what follows has a time limit of its own.
 
         Raises:
+            RequestError: What comes with the request can't be given to the model exactly.
             StoreUnavailableError: The online store can't be read.
             ModelTimeoutError: The model has not answered in time.
             ModelError: The model fails.
         """
+        given = self.columns.given(self._inputs(query)) if self.columns.requested else {}
+        request = for_views(query.request, self._for_views) if self._for_views else None
         now, start = self.clock(), time.perf_counter()
-        features = await self.reader.read_async(driver_id, now, self.reads)
+        found = await self.reader.read_async(self._keys(query), now, self.reads, request=request)
         was_read()
         read = time.perf_counter()
-        rows = await self.predictor.predicted_rows(features.matrix)
-        predicted = time.perf_counter() - read
-        return ScoredDrivers(rows, features.oldest, self.model, now, read - start, predicted, features.unreadable)
+        features = self.columns.put_together(found, given)
+        seen = _kept(features)
+        rows = await self.predictor.predicted_rows(features, self.defaults)
+        spent = read - start, time.perf_counter() - read
+        return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen)
+
+    def _keys(self, query: RankingQuery) -> "Keys":
+        """Return the keys by which features are read."""
+        if not query.keys and query.candidate.dtype == np.int64:
+            return query.candidate
+        return {self.contract.candidate.name: query.candidate, **query.keys}
+
+    def _inputs(self, query: RankingQuery) -> dict[str, NDArray[Any]]:
+        """Return all that a query has, by name."""
+        return {self.contract.candidate.name: query.candidate, **query.keys, **query.request}
 
     def close(self) -> None:
         """Let go of what it reads with, once what is on its way has ended. The threads end when it has gone."""
@@ -133,18 +212,26 @@ class ChampionLoader:
 
         Raises:
             ModelError: There is no such model, it can't be loaded, or it fails.
-            FeatureStoreError: The repo lacks the model's service or a feature of it, or it can't be read online.
+            FeatureStoreError: The repo lacks the model's service or a feature of it, it can't be read online, or what
+                requests would have to have can't be told.
         """
         registry = ModelRegistry(self.location, self.version)
         model = registry.resolve()
         store = self.repo.open()
         features = features_of(model, find_service(store, model.feature_service))
-        require_no_request_features(store, features, model)
-        reader = open_reader(store, features, model.feature_names, key=KEY, timeout=self.timeout)
+        reader = open_reader(store, features.service, features.stored, timeout=self.timeout)
+        contract = contract_of(model, features, reader.keys, reader.request)
         predictor = registry.load(model)
         try_on_example(predictor)
-        paced = PacedPredictor(predictor, self.predict_timeout)
-        return Champion(paced, reader, self.clock, DaemonThread("online-read"))
+        return Champion(
+            PacedPredictor(predictor, self.predict_timeout),
+            reader,
+            self.clock,
+            DaemonThread("online-read"),
+            contract,
+            FeatureColumns(model, features.requested),
+            features.defaults,
+        )
 
     def named_version(self) -> str:
         """Return the version that is named now, without loading it.

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, ModelTimeoutError, OverloadedError, StoreUnavailableError
-from driver_ranking.serving.champion import ScoredDrivers
+from driver_ranking.serving.champion import ScoredCandidates
+from driver_ranking.serving.contract import RankingContract
+from driver_ranking.serving.query import RankingQuery, joined
 
 T = TypeVar("T")
-Score = Callable[[NDArray[np.int64], Callable[[], None]], Awaitable[ScoredDrivers]]
+Score = Callable[[RankingQuery, Callable[[], None]], Awaitable[ScoredCandidates]]
 
-_NOBODY = np.empty(0, dtype=np.int64)
+_NOBODY = RankingQuery(np.empty(0, dtype=np.int64))
 _BATCH_DRIVERS = 4_000  # a batch takes no more requests past this: sharing saves little then, and memory grows
 _QUIET_TURNS = 10  # of the event loop, microseconds each: as measured, 3 split gRPC's batches, 30 gain nothing
 _LONGEST_GATHERING = 0.01  # seconds
@@ -31,19 +33,23 @@ _LONELY, _LOOK_AGAIN = 3, 16  # after so many batches of one request, only every
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    driver_id: NDArray[np.int64]
+    query: RankingQuery
     answer: "asyncio.Future[Any]"
+    contract: RankingContract | None = None
     work: "Callable[[], Awaitable[Any]] | None" = None  # to be done in the place of scoring, while nothing is scored
 
 
 class Coalescer:
-    """Scores drivers, those of concurrent requests together. Used from one event loop."""
+    """Scores candidates, those of concurrent requests together. Used from one event loop."""
 
-    def __init__(self, score: Callable[[], Score], *, time_limit: float, max_waiting: int) -> None:
+    def __init__(
+        self, score: Callable[[RankingContract | None], Score], *, time_limit: float, max_waiting: int
+    ) -> None:
         """Start nothing yet.
 
         Args:
-            score: Gives, at the start of each batch, what scores it; that says when the store has answered.
+            score: Gives, at the start of each batch, what scores requests of a contract; that says when the store has
+                answered.
             time_limit: How long the store may take to answer, in seconds. The model has a limit of its own.
             max_waiting: How many requests may wait.
         """
@@ -59,15 +65,19 @@ class Coalescer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def submit(self, driver_id: NDArray[np.int64], *, must_run: bool = False) -> ScoredDrivers:
-        """Return the scores of int64 ``[n]`` drivers, in their order.
+    async def submit(
+        self, query: RankingQuery, contract: RankingContract | None = None, *, must_run: bool = False
+    ) -> ScoredCandidates:
+        """Return the scores of the candidates of a request, in their order.
 
         Args:
-            driver_id: The drivers.
+            query: The candidates, with what else the request says of them.
+            contract: What it was checked against; requests of one contract alone share a batch.
             must_run: Whether to wait however long the queue is.
 
         Raises:
             OverloadedError: Too many requests wait.
+            RequestError: What comes with the request can't be used.
             StoreUnavailableError: The store can't be read, or not in time.
             ModelTimeoutError: The model does not answer in time.
             ModelError: The model fails.
@@ -78,12 +88,12 @@ class Coalescer:
         if len(self._waiting) >= self._max_waiting and not must_run:
             message = f"{self._max_waiting} requests are waiting already. Try again later, or send fewer at once."
             raise OverloadedError(message)
-        waiting = _Waiting(driver_id, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(query, asyncio.get_running_loop().create_future(), contract)
         self._waiting.append(waiting)
         if not self._busy:
             self._idle.clear()
             self._start()
-        scored: ScoredDrivers = await waiting.answer
+        scored: ScoredCandidates = await waiting.answer
         return scored
 
     async def exclusively(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -97,7 +107,7 @@ class Coalescer:
         """
         if self._late:
             raise self._too_late()
-        waiting = _Waiting(_NOBODY, asyncio.get_running_loop().create_future(), work)
+        waiting = _Waiting(_NOBODY, asyncio.get_running_loop().create_future(), work=work)
         self._waiting.appendleft(waiting)
         if not self._busy:
             self._idle.clear()
@@ -134,18 +144,15 @@ class Coalescer:
             return
         self._lonely = self._lonely + 1 if len(batch) == 1 else 0
         try:
-            score = self._score() if batch[0].work is None else _instead(batch[0].work)
+            score = self._score(batch[0].contract) if batch[0].work is None else _instead(batch[0].work)
         except DriverRankingError as error:
             _fail(batch, error)
             self._start()
             return
         self._busy = True
-        if len(batch) == 1:
-            driver_id, places = batch[0].driver_id, None
-        else:
-            driver_id, places = np.unique(np.concatenate([one.driver_id for one in batch]), return_inverse=True)
+        query, places = (batch[0].query, None) if len(batch) == 1 else joined([one.query for one in batch])
         timer = asyncio.get_running_loop().call_later(self._time_limit, self._give_up, batch)
-        job = asyncio.ensure_future(score(driver_id, functools.partial(self._was_read, timer)))
+        job = asyncio.ensure_future(score(query, functools.partial(self._was_read, timer)))
         job.add_done_callback(lambda done: self._finish(batch, places, timer, done))
 
     def _was_read(self, timer: asyncio.TimerHandle) -> None:
@@ -160,10 +167,12 @@ class Coalescer:
         if self._waiting and self._waiting[0].work is not None:
             return [self._waiting.popleft()]
         while self._waiting and size < _BATCH_DRIVERS and self._waiting[0].work is None:
+            if batch and self._waiting[0].contract is not batch[0].contract:
+                break
             one = self._waiting.popleft()
             if not one.answer.done():  # its client has left
                 batch.append(one)
-                size += len(one.driver_id)
+                size += len(one.query)
         return batch
 
     def _finish(
@@ -171,7 +180,7 @@ class Coalescer:
         batch: list[_Waiting],
         places: NDArray[np.intp] | None,
         timer: asyncio.TimerHandle,
-        done: "asyncio.Future[ScoredDrivers]",
+        done: "asyncio.Future[ScoredCandidates]",
     ) -> None:
         timer.cancel()
         self._busy = self._late = False
@@ -218,14 +227,14 @@ def _fail(batch: list[_Waiting], error: BaseException) -> None:
             one.answer.set_exception(error)
 
 
-def _share(batch: list[_Waiting], places: NDArray[np.intp] | None, scored: ScoredDrivers) -> None:
+def _share(batch: list[_Waiting], places: NDArray[np.intp] | None, scored: ScoredCandidates) -> None:
     if places is None:
         if not batch[0].answer.done():
             batch[0].answer.set_result(scored)
         return
     first = 0
     for one in batch:
-        last = first + len(one.driver_id)
+        last = first + len(one.query)
         if not one.answer.done():
             one.answer.set_result(scored.of(places[first:last]))
         first = last

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from driver_ranking.errors import (
     DriverRankingError,
@@ -22,7 +23,10 @@ from driver_ranking.serving.memory import trim_memory
 from driver_ranking.serving.metrics import ranking_metrics
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.threads import AllStuckError, BoundedCalls, OverTimeError
-from driver_ranking.serving.trial import try_on_stored_rows
+from driver_ranking.serving.trial import Outcome, Trial, try_on_stored_rows
+
+if TYPE_CHECKING:
+    from driver_ranking.serving.query import RankingQuery
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
@@ -30,6 +34,11 @@ NO_MODEL = "No model is loaded yet."
 _UNLOADED = "The model is unloaded. Load it with POST /v2/repository/models/NAME/load."
 _STOPPING = "The server is stopping."
 
+_UNTRIED = {
+    Outcome.NO_ROWS: "the online store has no rows that it can be tried on, or can't be read. It is tried as soon as "
+    "there are some.",
+    Outcome.NOT_POSSIBLE: "what its requests have beside one integer key is not known here.",
+}
 _MOST_STUCK = 8  # loads that may be left alone
 _LONGEST_PAUSE = 60.0  # seconds
 
@@ -82,6 +91,7 @@ class ChampionKeeper:
 
     Attributes:
         champion: The champion; None where there is none.
+        example: A request that it can answer; None if none is known.
     """
 
     def __init__(
@@ -95,6 +105,7 @@ class ChampionKeeper:
             changed: Called after each swap.
         """
         self.champion: Champion | None = None
+        self.example: RankingQuery | None = None
         self._loader, self._settings, self._changed = loader, settings, changed
         self._turn = asyncio.Lock()
         self._loads = BoundedCalls("load", most_stuck=_MOST_STUCK)
@@ -160,7 +171,7 @@ class ChampionKeeper:
     async def unload(self) -> None:
         """Take the champion out of service, until it is loaded again."""
         async with self._turn:
-            before, self.champion = self.champion, None
+            before, self.champion, self.example = self.champion, None, None
             self._problem, self._last, self._untried = UnloadedError(_UNLOADED), None, False
             ranking_metrics().model_version.set(0)
             if before is not None:
@@ -260,13 +271,13 @@ class ChampionKeeper:
         try:
             champion = await self._loaded(loader)
             try:
-                tried = await try_on_stored_rows(champion, self._settings.online_read_timeout)
+                trial = await try_on_stored_rows(champion, self._settings.online_read_timeout)
             except BaseException:
                 champion.close()
                 raise
         except DriverRankingError as error:
             raise self._refusal(error) from error
-        self._swap(champion, loader, tried=tried)
+        self._swap(champion, loader, trial)
         return champion.model
 
     async def _loaded(self, loader: ChampionLoader) -> Champion:
@@ -294,9 +305,10 @@ class ChampionKeeper:
         logger.warning(message)
         return ModelRefusedError(message, f"The new version is refused: {error.public_message} {kept}")
 
-    def _swap(self, champion: Champion, loader: ChampionLoader, *, tried: bool) -> None:
+    def _swap(self, champion: Champion, loader: ChampionLoader, trial: Trial) -> None:
         before, self.champion, self._loader = self.champion, champion, loader
-        self._problem, self._failure, self._untried, self._refused = NotReadyError(NO_MODEL), None, not tried, None
+        self._problem, self._failure, self._refused = NotReadyError(NO_MODEL), None, None
+        self.example, self._untried = trial.example, trial.outcome is Outcome.NO_ROWS
         if before is None:
             _settle_memory()
         else:
@@ -304,25 +316,22 @@ class ChampionKeeper:
         model = champion.model
         ranking_metrics().model_version.set(float(model.version))
         logger.info("Serving the %s with feature service %r.", model.label, model.feature_service)
-        if not tried:
-            logger.warning(
-                "The %s was tried on its input example alone: the online store has no rows that it can be tried on, or "
-                "can't be read. It is tried as soon as there are some.",
-                model.label,
-            )
+        if trial.outcome in _UNTRIED:
+            logger.warning("The %s was tried on its input example alone: %s", model.label, _UNTRIED[trial.outcome])
 
     async def _try_on_rows(self, champion: Champion) -> None:
         """Try a champion that has taken its place while the store had no rows."""
-        failure, tried = None, False
+        failure, trial = None, Trial(Outcome.NO_ROWS)
         try:
-            tried = await try_on_stored_rows(champion, self._settings.online_read_timeout)
+            trial = await try_on_stored_rows(champion, self._settings.online_read_timeout)
         except DriverRankingError as error:
             failure = error.public_message
             if failure != self._failure:
                 logger.error("Not ready: %s", error)  # noqa: TRY400 - as above
         if champion is self.champion:
-            self._failure, self._untried = failure, not tried
-            if tried:
+            self._failure, self._untried = failure, trial.outcome is Outcome.NO_ROWS
+            self.example = trial.example
+            if trial.outcome is Outcome.PASSED:
                 logger.info("The %s was tried on rows that the online store has.", champion.model.label)
 
 

@@ -2,10 +2,8 @@
 
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-
 from driver_ranking.errors import DriverRankingError, ModelError, ModelTimeoutError
+from driver_ranking.features import Defaults, Features
 from driver_ranking.model import Predictor
 from driver_ranking.ranking import ScoredRows, predicted_rows
 from driver_ranking.serving.threads import AllStuckError, BoundedCalls, OverTimeError
@@ -39,7 +37,7 @@ class PacedPredictor:
         """Return why nothing can be predicted at the moment, fit for a client; None where it can."""
         return self._stuck() if self._calls.all_stuck else None
 
-    async def predicted_rows(self, features: NDArray[np.float64]) -> ScoredRows:
+    async def predicted_rows(self, features: Features, defaults: Defaults | None = None) -> ScoredRows:
         """Score like ``ranking.predicted_rows``.
 
         Raises:
@@ -47,9 +45,9 @@ class PacedPredictor:
             ModelError: The model fails.
         """
         if self._is_quick:
-            return self._timed(features)
+            return self._timed(features, defaults)
         try:
-            return await self._calls.run(self._time_limit, self._timed, features)
+            return await self._calls.run(self._time_limit, self._timed, features, defaults)
         except OverTimeError as error:
             message = f"The {self.model.label} did not answer within {self._time_limit:g} s."
             raise ModelTimeoutError(message) from error
@@ -62,10 +60,10 @@ class PacedPredictor:
             f"Load a version that answers, or restart the service."
         )
 
-    def _timed(self, features: NDArray[np.float64]) -> ScoredRows:
+    def _timed(self, features: Features, defaults: Defaults | None) -> ScoredRows:
         start = time.perf_counter()
         try:
-            return predicted_rows(features, self.predict)
+            return predicted_rows(features, self.predict, defaults)
         except DriverRankingError:
             raise
         except BaseException as error:  # whatever a model raises, in the event loop too, is one failed request

@@ -1,6 +1,7 @@
 """The MLServer runtime: decodes, calls the ranking service, encodes. The name that model-settings.json gives."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import Request, Response
@@ -9,23 +10,26 @@ from mlserver.settings import ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, MetadataTensor, Parameters
 from mlserver_mlflow import MLflowRuntime
 
-from driver_ranking.errors import DriverRankingError, NotReadyError
+from driver_ranking.errors import DriverRankingError, NotReadyError, UnloadedError
 from driver_ranking.feature_store.repo import FeatureRepo
-from driver_ranking.serving.champion import KEY, ChampionLoader
+from driver_ranking.serving.champion import ChampionLoader
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
+from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.server.failures import protocol_error
 from driver_ranking.serving.server.protocol.answers import encode_answer
+from driver_ranking.serving.server.protocol.binary_tensors import in_json
 from driver_ranking.serving.server.protocol.headers import require_json
-from driver_ranking.serving.server.protocol.requests import OUTPUTS, parse_plain, parse_request
-from driver_ranking.serving.server.rest.plain import plain_answer, plain_error
+from driver_ranking.serving.server.protocol.requests import parse_plain, parse_request
+from driver_ranking.serving.server.protocol.rules import RequestRules
+from driver_ranking.serving.server.rest.plain import PREDICTION, plain_answer, plain_error
 from driver_ranking.serving.server.workable import require_workable_model
 from driver_ranking.serving.service import RankingService
 from driver_ranking.serving.settings import RuntimeSettings, registry_location, runtime_settings
 
 
 class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
-    """Ranks drivers: ids in, features from the online store, the best drivers out.
+    """Ranks: keys in, features from the online store and the request, the best candidates out.
 
     Of MLflow's own server it keeps ``/ping``, ``/health`` and ``/version``; ``/invocations`` would take features.
     """
@@ -36,6 +40,29 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
         """Read the settings; nothing is loaded yet."""
         super().__init__(settings)
         self._service: RankingService | None = None
+        self._rules: RequestRules | None = None
+
+    @property
+    def rules(self) -> RequestRules | None:
+        """Return what requests are held against: the contract of the model that is served; None while there is none."""
+        contract = self._service.contract if self._service else None
+        if self._service is None or contract is None:
+            return None
+        if self._rules is None or self._rules.contract is not contract:
+            settings = self._service.settings
+            self._rules = RequestRules(contract, settings.max_driver_ids, settings.max_text_bytes)
+        return self._rules
+
+    @property
+    def example(self) -> RankingQuery | None:
+        """Return a request that can be answered; None if none is known."""
+        return self._service.example if self._service else None
+
+    def _required_rules(self) -> RequestRules:
+        rules = self.rules
+        if rules is None:
+            raise (UnloadedError if self.unloaded else NotReadyError)(self.problem or NO_MODEL)
+        return rules
 
     def _serving(self) -> RankingService:
         if self._service is None:
@@ -106,40 +133,51 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
         """
         try:
             service = self._serving()
-            request = parse_request(payload, service.settings.max_driver_ids)
-            answer = await service.rank(request.driver_id, request.top_k, payload.id)
+            request = parse_request(payload, self._required_rules())
+            answer = await service.rank(request.query, request.top_k, payload.id)
+            return encode_answer(answer, request, self.name)
         except DriverRankingError as error:
             raise protocol_error(error) from error
-        return encode_answer(answer, request, self.name)
 
     @custom_handler(rest_path="/inference")  # type: ignore[untyped-decorator] # MLServer is not typed
     async def inference(self, request: Request) -> Response:
-        """Answer ``{"request_id", "driver_ids"}`` with ``{"prediction", "error"}``."""
+        """Answer ``{"request_id", "driver_ids"}``, and what else the model needs, with ``{"prediction", "error"}``."""
         request_id = None
         try:
             service = self._serving()
             require_json(request.headers)
-            ranking, request_id = parse_plain(await request.body(), service.settings.max_driver_ids)
-            answer = await service.rank(ranking.driver_id, 1, request_id)
+            query, request_id = parse_plain(await request.body(), self._required_rules())
+            answer = await service.rank(query, 1, request_id)
+            best = in_json(PREDICTION, answer.ranking.candidate[:1].tolist())[0]
         except DriverRankingError as error:
             log_failure(error)
             return plain_error(error, request_id)
-        return plain_answer(int(answer.ranking.driver_id[0]), request_id)
+        return plain_answer(best, request_id)
 
     async def metadata(self) -> MetadataModelResponse:
         """Return what the model takes and gives; its parameters name the features behind it."""
-        model = self._service.model if self._service else None
-        described = (
-            {"feature_service": model.feature_service, "features": ",".join(model.feature_names)} if model else {}
-        )
+        model, rules = self._service.model if self._service else None, self.rules
+        described: dict[str, str] = {}
+        if model and rules:
+            described = {
+                "feature_service": model.feature_service,
+                "features": ",".join(model.feature_names),
+                "candidate_key": rules.contract.candidate.name,
+                "optional_inputs": ",".join(one.name for one in rules.contract.request),
+            }
+        inputs = {one.name: one.datatype for one in rules.contract.inputs.values()} if rules else {}
         return MetadataModelResponse(
             name=self.name,
             platform=self.settings.platform or "mlflow_pyfunc",
             versions=[model.version] if model else [],
-            inputs=[MetadataTensor(name=KEY, datatype="INT64", shape=[-1])],
-            outputs=[MetadataTensor(name=name, datatype=datatype, shape=[-1]) for name, datatype in OUTPUTS.items()],
+            inputs=_tensors(inputs),
+            outputs=_tensors(rules.outputs if rules else {}),
             parameters=Parameters(**described),
         )
+
+
+def _tensors(datatypes: Mapping[str, str]) -> list[MetadataTensor]:
+    return [MetadataTensor(name=name, datatype=datatype, shape=[-1]) for name, datatype in datatypes.items()]
 
 
 def _configured(settings: ModelSettings) -> tuple[RuntimeSettings, ChampionLoader]:

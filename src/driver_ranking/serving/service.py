@@ -5,24 +5,27 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import NoRankableDriverError
+from driver_ranking.errors import NoRankableDriverError, NotReadyError, RequestError
 from driver_ranking.model import RegisteredModel
 from driver_ranking.ranking import Ranking, rank, require_finite
-from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredDrivers
+from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredCandidates
 from driver_ranking.serving.coalescing import Coalescer, Score
+from driver_ranking.serving.contract import DTYPES, FEATURE_AGE, SCORE, STATUS, RankingContract, listed, shown
 from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.loading import NO_MODEL, ChampionKeeper
 from driver_ranking.serving.metrics import ranking_metrics
+from driver_ranking.serving.query import NOT_GIVEN, RankingQuery, is_missing
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.store_watch import StoreWatch, log_unreadable
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
-_LISTED = 10  # how many drivers a message names
+_REPLACED = "The model that was asked has been replaced by one with other inputs or outputs. Look at its metadata."
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,51 @@ class Ranked:
     """The answer to a request.
 
     Attributes:
-        ranking: The drivers.
-        model: The model that scored them.
+        ranking: The candidates.
+        scored: All candidates of the request, with what they were scored by.
     """
 
     ranking: Ranking
-    model: RegisteredModel
+    scored: ScoredCandidates
+
+    @property
+    def contract(self) -> RankingContract:
+        """Return the contract of the model that scored them."""
+        return self.scored.champion.contract
+
+    @property
+    def model(self) -> RegisteredModel:
+        """Return the model that scored them."""
+        return self.scored.model
+
+    def output(self, name: str) -> NDArray[Any]:
+        """Return the values of an output, ``[k]`` for the ranked candidates; ``[m]`` of those that are excluded.
+
+        Args:
+            name: Its name, one of the contract's ``outputs``.
+
+        Returns:
+            An array of the output's datatype: float64, float32, int64, int32 or bool, or objects, which are str or
+            bytes. A feature is what the model was given; of ``feature_age`` NaN says that no stored row was used.
+
+        Raises:
+            NotReadyError: There is no such output: of the model that was asked it was a feature, which the one that has
+                replaced it since does not take.
+        """
+        ranking, contract = self.ranking, self.contract
+        if name == contract.candidate.name:
+            return ranking.candidate
+        if name == SCORE:
+            return ranking.score
+        if name == contract.excluded:
+            return ranking.excluded
+        if name == STATUS:
+            return self.scored.rows[ranking.place].status
+        if name == FEATURE_AGE:
+            return self.scored.feature_age(ranking.place)
+        if name not in contract.features:
+            raise NotReadyError(_REPLACED)
+        return self.scored.feature(name, ranking.place).astype(DTYPES[contract.features[name]])
 
 
 class RankingService:
@@ -62,6 +104,17 @@ class RankingService:
         """Return the model that is served; None before there is one."""
         champion = self._champions.champion
         return champion.model if champion else None
+
+    @property
+    def contract(self) -> RankingContract | None:
+        """Return what requests have to have for the model that is served; None before there is one."""
+        champion = self._champions.champion
+        return champion.contract if champion else None
+
+    @property
+    def example(self) -> RankingQuery | None:
+        """Return a request that the model can answer, of a few candidates that the store has; None if none is known."""
+        return self._champions.example
 
     @property
     def ready(self) -> bool:
@@ -117,62 +170,74 @@ class RankingService:
         await self._champions.unload()
         self._metrics.ready.set(0)
 
-    async def rank(self, driver_id: NDArray[np.int64], top_k: int, request_id: str | None = None) -> Ranked:
-        """Rank the drivers of a request.
+    async def rank(self, asked: RankingQuery | NDArray[np.int64], top_k: int, request_id: str | None = None) -> Ranked:
+        """Rank the candidates of a request.
 
         Args:
-            driver_id: int64 ``[n]``, n at least 1.
+            asked: What was checked against the `contract`, with no await since; or int64 ``[n]`` candidates alone, n at
+                least 1: request features are then missing.
             top_k: How many to return at most.
             request_id: How the log names the request.
 
         Raises:
-            NotReadyError: No model is loaded.
+            NotReadyError: No model is loaded, or it was replaced by one that wants other inputs.
+            RequestError: The model wants other inputs, or a value can't be given to it exactly.
             FeaturesLostError: The online store has no features at all.
-            NoRankableDriverError: None of the drivers has all features.
+            NoRankableDriverError: None of the candidates has all features.
             NonFiniteScoreError: The model gave a score that is not a finite number.
             StoreUnavailableError: The online store can't be read, or not in time.
             OverloadedError: Too many requests wait.
         """
         start = time.perf_counter()
-        scored = await self._coalescer.submit(driver_id)
-        require_finite(scored.rows, lambda index: f"driver {driver_id[index]}")
-        ranking = rank(driver_id, scored.rows, top_k=top_k)
-        self._observe(driver_id, ranking, scored)
-        if not ranking.driver_id.size:
+        contract = self._champions.require().contract
+        query = _checked(asked, contract)
+        candidate = query.candidate
+        scored = await self._coalescer.submit(query, contract)
+        require_finite(scored.rows, lambda index: f"{contract.noun} {shown(candidate[index])}")
+        ranking = rank(candidate, scored.rows, top_k=top_k)
+        self._observe(candidate, ranking, scored)
+        if not ranking.candidate.size:
             if self._champions.champion is not None:
                 await self._watch.require_features(self._champions.champion)
-            raise _none_left(ranking.excluded_driver_id)
+            raise NoRankableDriverError(_none_left(query, contract, ranking, scored))
         if self.settings.log_requests:
             logger.info(
                 "ranked id=%s drivers=%d excluded=%d model_version=%s ms=%.2f",
                 printable(request_id),
-                len(driver_id),
-                len(ranking.excluded_driver_id),
+                len(candidate),
+                len(ranking.excluded),
                 scored.model.version,
                 (time.perf_counter() - start) * 1000,
             )
-        return Ranked(ranking, scored.model)
+        return Ranked(ranking, scored)
 
-    def _scoring(self) -> Score:
-        """Return what scores a batch: the champion at its start."""
-        return self._timed(self._champions.require())
+    def _scoring(self, contract: RankingContract | None) -> Score:
+        """Return what scores a batch: the champion at its start, if it takes what was asked.
+
+        Raises:
+            NotReadyError: It does not: what was checked for another model could mean something else to this one.
+        """
+        champion = self._champions.require()
+        if contract is not champion.contract and not champion.contract.has_inputs_of(contract):
+            raise NotReadyError(_REPLACED)
+        return self._timed(champion)
 
     def _timed(self, champion: Champion) -> Score:
-        async def score(driver_id: NDArray[np.int64], was_read: Callable[[], None]) -> ScoredDrivers:
-            scored = await champion.score(driver_id, was_read)
+        async def score(query: RankingQuery, was_read: Callable[[], None]) -> ScoredCandidates:
+            scored = await champion.score(query, was_read)
             self._metrics.online_read.observe(scored.read_seconds)
             self._metrics.predict.observe(scored.predict_seconds)
             if scored.unreadable is not None:
-                log_unreadable(driver_id[scored.unreadable])
+                log_unreadable(query.candidate[scored.unreadable], champion.contract.noun)
             return scored
 
         return score
 
-    def _observe(self, driver_id: NDArray[np.int64], ranking: Ranking, scored: ScoredDrivers) -> None:
-        self._metrics.drivers_requested.inc(len(driver_id))
-        self._metrics.drivers_excluded.inc(len(ranking.excluded_driver_id))
+    def _observe(self, candidate: NDArray[Any], ranking: Ranking, scored: ScoredCandidates) -> None:
+        self._metrics.drivers_requested.inc(len(candidate))
+        self._metrics.drivers_excluded.inc(len(ranking.excluded))
         if scored.unreadable is not None:
-            self._metrics.drivers_unreadable.inc(len(set(driver_id[scored.unreadable].tolist())))
+            self._metrics.drivers_unreadable.inc(len(set(candidate[scored.unreadable].tolist())))
         age = scored.age_seconds
         if age is not None:
             self._metrics.feature_age.observe(age)
@@ -198,14 +263,33 @@ class RankingService:
         return await self._coalescer.exclusively(lambda: loop.run_in_executor(champion.reads, champion.reader.lacking))
 
 
-def _none_left(excluded: NDArray[np.int64]) -> NoRankableDriverError:
-    named = ", ".join(map(str, excluded[:_LISTED].tolist()))
-    more = ", ..." if excluded.size > _LISTED else ""
-    message = (
-        f"No driver of the request can be ranked: there are no features, or none that are recent enough, "
-        f"for {named}{more}."
-    )
-    return NoRankableDriverError(message)
+def _checked(asked: RankingQuery | NDArray[np.int64], contract: RankingContract) -> RankingQuery:
+    """Return what is asked for, with all that the contract has."""
+    if not isinstance(asked, RankingQuery):
+        asked = RankingQuery(asked, {}, dict.fromkeys([one.name for one in contract.request], NOT_GIVEN))
+    if asked.is_integers and contract.is_integers:
+        return asked
+    keys, request = ({one.name for one in some} for some in (contract.keys, contract.request))
+    if asked.keys.keys() != keys or asked.request.keys() != request:
+        message = f"The request must have the inputs {', '.join(map(repr, contract.inputs))}."
+        raise RequestError(message)
+    return asked
+
+
+def _none_left(query: RankingQuery, contract: RankingContract, ranking: Ranking, scored: ScoredCandidates) -> str:
+    """Return why none of the candidates can be ranked."""
+    absent = {
+        name: is_missing(column) for name, column in query.request.items() if not scored.champion.has_default(name)
+    }
+    named = ", ".join(repr(name) for name, missing in absent.items() if missing.any())
+    reason = "there are no features, or none that are recent enough,"
+    if named:
+        asked = f"the request lacks {named} (left out, null or NaN)"
+        lacking = np.zeros(len(query), dtype=np.bool_)
+        for missing in absent.values():
+            lacking |= missing
+        reason = f"{asked}," if lacking.all() else f"{asked}, or {reason}"
+    return f"No {contract.noun} of the request can be ranked: {reason} for {listed(ranking.excluded)}."
 
 
 def printable(text: str | None) -> str:

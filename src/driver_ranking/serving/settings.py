@@ -37,7 +37,8 @@ class RuntimeSettings(_EnvironmentFirst):
     Attributes:
         feature_repo: Folder of the Feast feature repo. Relative paths count from the folder of model-settings.json.
         registry_path: Folder of the local MLflow registry, used where MLFLOW_TRACKING_URI names none.
-        max_driver_ids: How many ids a request may have.
+        max_driver_ids: How many candidates a request may have.
+        max_text_bytes: How long each text of a request may be, keys and features, in bytes of UTF-8.
         online_read_timeout: How long the read of the online store may take, in seconds.
         predict_timeout: How long a prediction may take, in seconds.
         load_timeout: How long loading a model may take, in seconds, with all that it imports and fetches.
@@ -52,6 +53,7 @@ class RuntimeSettings(_EnvironmentFirst):
     feature_repo: Path = Path("feature_repo")
     registry_path: Path = Path("data/06_models/mlflow")
     max_driver_ids: int = Field(default=10_000, ge=1)
+    max_text_bytes: int = Field(default=1024, ge=1)
     online_read_timeout: float = Field(default=1.0, gt=0)
     predict_timeout: float = Field(default=2.0, gt=0)
     load_timeout: float = Field(default=60.0, gt=0)

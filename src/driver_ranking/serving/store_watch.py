@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, FeaturesLostError, StoreUnavailableError
 from driver_ranking.ranking import UNREADABLE
 from driver_ranking.serving.champion import Champion
+from driver_ranking.serving.contract import listed
 from driver_ranking.serving.fault_log import faults
 
 logger = logging.getLogger("mlserver.driver_ranking")
@@ -17,8 +18,6 @@ logger = logging.getLogger("mlserver.driver_ranking")
 NOT_READY = "Not ready"
 
 _RECENT = 0.1  # seconds that what was seen counts for requests whose drivers all have no features
-
-_LISTED = 10  # how many drivers a line names
 
 Look = Callable[[Champion], Awaitable[tuple[str, ...]]]
 
@@ -93,9 +92,14 @@ class StoreWatch:
         return FeaturesLostError(message)
 
 
-def log_unreadable(driver_id: NDArray[np.int64]) -> None:
-    """Write down of which drivers the store holds what can't be read: int64 ``[n]``, at least one."""
-    named = ", ".join(map(str, driver_id[:_LISTED].tolist())) + (", ..." if len(driver_id) > _LISTED else "")
+def log_unreadable(candidate: NDArray[Any], noun: str = "driver") -> None:
+    """Write down of which candidates the store holds what can't be read.
+
+    Args:
+        candidate: The candidates ``[n]``, at least one.
+        noun: What messages call one.
+    """
+    named = f"{'drivers' if noun == 'driver' else noun} {listed(candidate)}"
     why = "something spoilt, or an integer beyond 2^53, which no double holds exactly"
-    cause = f"The online store holds what can't be read of drivers {named} ({why}); they are excluded"
+    cause = f"The online store holds what can't be read of {named} ({why}); they are excluded"
     faults().occurred(UNREADABLE, cause)

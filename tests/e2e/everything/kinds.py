@@ -26,7 +26,7 @@ from entities import driver
 from feature_views import driver_stats
 
 project = Project(name="driver_ranking", description="Everything at once")
-zone = Entity(name="zone", join_keys=["zone_id"], value_type=ValueType.INT64)
+zone = Entity(name="district", join_keys=["zone_id"], value_type=ValueType.INT64)
 readers = Permission(
     name="readers", types=FeatureView, policy=RoleBasedPolicy(roles=["reader"]), actions=[AuthzedAction.DESCRIBE]
 )

@@ -7,6 +7,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from feast.types import FeastType, Float64
 from feast_columnar.online.reader import OnlineReader, open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -125,3 +126,10 @@ async def read_twice(reader: OnlineReader, driver_id: NDArray[np.int64], now: in
 
 def listed(features: OnlineFeatures) -> list[list[float | None]]:
     return [[None if np.isnan(value) else value for value in row] for row in features.matrix.tolist()]
+
+
+def fresh(code: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of an on-demand view anew: Feast says of one that it was given that it is elsewhere."""
+    copied = FunctionType(code.__code__, code.__globals__, code.__name__)
+    copied.__annotations__, copied.__module__ = code.__annotations__, code.__globals__["__name__"]
+    return copied

@@ -8,6 +8,7 @@ import pytest
 from feast import FeatureStore, RepoConfig
 
 from feast_columnar.errors import UnservableFeatureError
+from feast_columnar.materialization.ranges import materialize_range, online_views
 from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ def test_the_latest_row_is_what_every_driver_gets_online(
     store.materialize(noon(-60), noon(3))
     answer = store.get_online_features(["world:trips"], [{"driver_id": 1}, {"driver_id": 5}]).to_dict()
     assert answer == {"driver_id": [1, 5], "trips": [7, 7]}
+
+
+def test_a_range_is_brought_by_the_stand_in_for_the_key(asof_repo: AsofRepo) -> None:
+    noon = asof_repo.noon
+    asof_repo.apply(asof_repo.view("world", [(1, noon(0), noon(0), 8), (1, noon(1), noon(0), 7)], entities=[]))
+    store = opened(asof_repo, ENGINES[1])
+    [view] = online_views(store)
+    assert view.join_keys == ["__dummy_id"]
+    materialize_range(store, noon(-60), noon(3), noon(9))
+    assert store.get_online_features(["world:trips"], [{"driver_id": 1}]).to_dict()["trips"] == [7]
 
 
 def test_a_store_that_has_no_stand_in_for_the_key_gets_it_from_the_engine(asof_repo: AsofRepo) -> None:

@@ -29,7 +29,7 @@ from feast import Entity, FeatureService, ValueType
 from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import free_port, free_ports, running_redis
+from processes import free_port, running_redis
 
 from feast_columnar.errors import StoreUnavailableError, UnservableFeatureError
 from feast_columnar.online.values import FixedWidth
@@ -235,7 +235,7 @@ def test_floats_of_one_width_are_decoded_together_and_others_are_left() -> None:
 
 
 def test_a_redis_cluster_is_read_through_feast(tmp_path: Path) -> None:
-    port = min(free_ports(50))  # its bus is 10,000 above, and must not meet an outgoing connection's port
+    port = free_port()
     with running_redis(tmp_path, port, **{"cluster-enabled": "yes"}):
         with redis.Redis(port=port) as node:
             node.execute_command("CLUSTER ADDSLOTS", *range(16384))

@@ -7,15 +7,28 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd  # noqa: TC002 - Feast evaluates the annotations of transformations
+import pandas as pd
 import pytest
-from columnar_support.online_repos import HOUR_US, NOON, NOON_US, ON_DEMAND, UNREAD, OnlineRepo, Row, listed, read
+from columnar_support.online_repos import (
+    HOUR_US,
+    NOON,
+    NOON_US,
+    ON_DEMAND,
+    UNREAD,
+    OnlineRepo,
+    Row,
+    fresh,
+    listed,
+    read,
+)
 from feast import FeatureService, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float32, Float64, Int64, String
 
 from feast_columnar.errors import OnDemandFeatureError, RequestError
 from feast_columnar.online.computation import _numbers
+from feast_columnar.online.reader import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +158,15 @@ def test_texts_that_feast_lets_pass_are_no_numbers() -> None:
         _numbers("name", {"name": ["a text"]}, 1)
 
 
+def test_a_stored_text_is_no_number_of_a_view_beside_it(made: Made) -> None:
+    made.with_code(fresh(in_python))
+    reader: Any = made.repo.reader("service", "doubled", "rate")
+    stored = next(one for one in reader.computations if one.view is None)
+    row = (NOON, {"rate": Value(string_val="a text")})
+    with pytest.raises(OnDemandFeatureError, match=r"The feature view 'stats' can't be read: .* else than numbers"):
+        stored.compute({}, [[row]], 1)
+
+
 def nan(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"doubled": [np.nan if rate == 0.5 else None if rate == 4 else rate for rate in inputs["rate"]]}
 
@@ -170,6 +192,41 @@ def test_each_source_view_has_its_own_ttl(made: Made) -> None:
     features = read(made.repo.reader("service", "total"), 1, 2, 3)
     assert listed(features) == [[7.5], [None], [None]]
     assert features.oldest.tolist() == [NOON_US - 2 * HOUR_US, UNREAD, UNREAD]
+
+
+@pytest.mark.parametrize(
+    ("code", "mode", "singleton"),
+    [(in_pandas, "pandas", False), (in_python, "python", False), (one_by_one, "python", True)],
+    ids=["pandas", "python", "singleton"],
+)
+def test_full_names_are_found_in_each_mode(
+    made: Made,
+    code: Callable[..., Any],
+    mode: str,
+    singleton: bool,  # noqa: FBT001 - pytest gives it by its name
+) -> None:
+    view = made.repo.view({"rate": Float64})
+    on_demand = on_demand_feature_view(sources=[view], schema=OUTPUT, mode=mode, singleton=singleton)(fresh(code))
+    other = view.with_name("other").with_join_key_map({"driver_id": "other_id"})
+    store = made.repo.apply(view, on_demand, FeatureService(name="service", features=[view, other, on_demand]))
+    made.repo.write("stats", [(1, NOON, {"rate": 0.5}), (2, NOON, {"rate": 2.0})])
+    columns = ["other__rate", f"{on_demand.name}__doubled", "stats__rate"]
+    reader = open_reader(store, "service", columns=columns, full_feature_names=True)
+    features = reader.read({"driver_id": [1, 2, 9], "other_id": [2, 9, 1]}, NOON_US)
+    assert listed(features) == [[2.0, 1.0, 0.5], [None, 4.0, 2.0], [0.5, None, None]]
+
+
+def two_rates(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"doubled": inputs["one__rate"] + inputs["two__rate"]})
+
+
+def test_sources_with_features_of_one_name_are_told_apart(made: Made) -> None:
+    views = [made.repo.view({"rate": Float64}, name) for name in ("one", "two")]
+    on_demand = on_demand_feature_view(sources=[*views], schema=OUTPUT, mode="pandas")(two_rates)
+    store = made.repo.apply(*views, on_demand, FeatureService(name="service", features=[on_demand]))
+    for name, rate in (("one", 0.5), ("two", 0.25)):
+        made.repo.write(name, [(1, NOON, {"rate": rate})])
+    assert listed(read(open_reader(store, "service", columns=["doubled"]), 1, 2)) == [[0.75], [None]]
 
 
 def text_length(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd  # noqa: TC002 - Feast evaluates the annotations of transformations
 import pytest
-from columnar_support.online_repos import HOUR_US, NOON, NOON_US, ON_DEMAND, PROJECTS, UNREAD, OnlineRepo, key_named
+from columnar_support.online_repos import (
+    HOUR_US,
+    NOON,
+    NOON_US,
+    ON_DEMAND,
+    PROJECTS,
+    UNREAD,
+    OnlineRepo,
+    fresh,
+    key_named,
+)
 from feast import FeatureService, Field, RequestSource, ValueType
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String
@@ -62,13 +71,6 @@ def in_pandas(inputs: pd.DataFrame) -> pd.DataFrame:
     found["label"] = [f"{pickup} to {name}" if pickup else None for pickup, name in words]
     found["far"] = found["score"] > 0.5
     return found
-
-
-def fresh(code: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function anew: Feast says of one that it was given that it is of another module."""
-    copied = FunctionType(code.__code__, code.__globals__, code.__name__)
-    copied.__annotations__, copied.__module__ = code.__annotations__, __name__
-    return copied
 
 
 CODES: dict[str, tuple[Callable[..., Any], str, bool]] = {
@@ -125,7 +127,12 @@ def test_what_is_computed_is_what_feast_computes(repo: OnlineRepo, code: str, as
         store.get_online_features(service, {name: [values[row]] for name, values in whole.items()}).to_dict()
         for row in range(count)
     ]
-    usable = [n in {1, 3} and zone in {"a", "b"} for n, zone in zip(whole["driver_id"], whole["zone"], strict=True)]
+    drivers, zones = [n in {1, 3} for n in whole["driver_id"]], [zone in {"a", "b"} for zone in whole["zone"]]
+    both = [driver and zone for driver, zone in zip(drivers, zones, strict=True)]
+    there = {"score": both, "rate": drivers, "label": both, "name": zones, "far": both}
+    of_zones = [NOON_US - 2 * HOUR_US if zone == "a" else NOON_US if zone == "b" else UNREAD for zone in whole["zone"]]
+    of_drivers = [NOON_US if known else UNREAD for known in drivers]
+    computed_at = [time if known else UNREAD for time, known in zip(of_zones, both, strict=True)]
     for features in (
         reader.read(keys, NOON_US, request=request),
         asyncio.run(reader.read_async(keys, NOON_US, request=request)),
@@ -133,16 +140,13 @@ def test_what_is_computed_is_what_feast_computes(repo: OnlineRepo, code: str, as
         found = dict(zip(reader.columns, features.matrix.T.tolist(), strict=True))
         found |= {name: column.tolist() for name, column in features.others.items()}
         for name, column in found.items():
-            expected = [
-                value if used else None for value, used in zip((one[name][0] for one in answers), usable, strict=True)
-            ]
+            expected = [answers[row][name][0] if known else None for row, known in enumerate(there[name])]
             assert [None if value != value else value for value in column] == expected, name  # noqa: PLR0124 - NaN
-        zones = [NOON_US - 2 * HOUR_US if zone == "a" else NOON_US for zone in whole["zone"]]
-        oldest = [time if used else UNREAD for time, used in zip(zones, usable, strict=True)]
-        assert features.oldest.tolist() == oldest
+        rates = [NOON_US if n == 1 else UNREAD for n in whole["driver_id"]]  # the other driver's is null
+        assert features.oldest.tolist() == [min(both) for both in zip(of_zones, rates, strict=True)]
         times = {name: column.tolist() for name, column in features.event_times().items()}
-        assert times["score"] == times["label"] == times["far"] == times["name"] == oldest
-        assert times["rate"] == [NOON_US if used else UNREAD for used in usable]
+        assert times["score"] == times["label"] == times["far"] == computed_at
+        assert (times["name"], times["rate"]) == (of_zones, of_drivers)
     assert reader.sample(9).tolist() == []
     assert reader.lacking() == ()
     reader.close()

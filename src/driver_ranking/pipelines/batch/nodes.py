@@ -13,6 +13,9 @@ import pyarrow.dataset as ds
 from tqdm import tqdm
 
 from driver_ranking.errors import MissingFeatureError, RequestError
+from driver_ranking.features import Defaults
+from driver_ranking.pipelines.batch.recorded_defaults import notes_of, recorded_defaults
+from driver_ranking.pipelines.fitting import fitted
 from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
 from driver_ranking.scoring import SCORE_FIELDS, BatchScorer, MapsBatches, WrittenRows, feature_matrix, with_scores
 
@@ -40,7 +43,8 @@ def check_request(
     The model is loaded and tried on its input example: none that fails goes on to extract features for a whole request.
 
     Raises:
-        RequestError: A column of the request has the name of a feature or of an output column, or one is missing.
+        RequestError: A column of the request has the name of a feature or of an output column, or one is missing, or
+            has a type or a value that does not fit what the feature repo and the model declare.
         FeatureStoreError: A view of the model's service has features that can't be joined.
         FeatureServiceNotFoundError: The repo does not define the model's service.
         MissingFeatureError: The service lacks a feature of the model's signature.
@@ -56,9 +60,13 @@ def check_request(
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
-    refuse_unjoinable(service, batch_request.columns, DefinedViews.of_repo(feature_definitions))
+    defined, requested = DefinedViews.of_repo(feature_definitions), model.request_features
+    refuse_unjoinable(service, batch_request.columns, defined)
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
-        refuse_columns(batch_request.columns, features_of(model, service).columns, "a feature")
+        features = features_of(model, service)
+        refuse_columns(batch_request.columns, features.service.columns, "a feature")
+        requested = features.requested
+    fitted(batch_request, service, defined, model, requested)
     try_on_example(champion_model.load(model))
 
 
@@ -79,21 +87,26 @@ def extract_features(
         A query that writes the rows of the request, in its order, with the features of the model's service.
 
     Raises:
-        RequestError: A column of the request has the name of a feature or of an output column.
+        RequestError: A column of the request has the name of a feature or of an output column, or one is missing, or
+            has a type or a value that does not fit what the feature repo and the model declare.
         MissingFeatureError: The model's service lacks a feature of its signature.
         ModelSignatureError: A column of the signature can't hold exactly what the service declares.
     """
     from driver_ranking.feature_store.extraction import point_in_time_features, refuse_columns
+    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
     from driver_ranking.feature_store.repo import find_service
     from driver_ranking.model_features import features_of
 
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
-    features = features_of(model, find_service(feature_store, model.feature_service))
-    logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), batch_request.row_count)
-    notes = {MODEL_VERSION_KEY: model.version, REQUEST_KEY: request_name}
-    rows, columns = batch_request.rows, batch_request.columns
-    return point_in_time_features(feature_store, features, rows, columns, notes, batch_request.row_count)
+    service, defined = find_service(feature_store, model.feature_service), DefinedViews.of_store(feature_store)
+    features = features_of(model, service)
+    refuse_unjoinable(service, batch_request.columns, defined)
+    entity_rows = fitted(batch_request, service, defined, model, features.requested)
+    logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), entity_rows.row_count)
+    notes = {MODEL_VERSION_KEY: model.version, REQUEST_KEY: request_name} | notes_of(features.defaults, model)
+    rows, columns = entity_rows.rows, entity_rows.columns
+    return point_in_time_features(feature_store, features.service, rows, columns, notes, entity_rows.row_count)
 
 
 def predict(
@@ -113,7 +126,8 @@ def predict(
         order, or what rows that are elsewhere give.
 
     Raises:
-        RequestError: The rows were not extracted by this pipeline, or for another request.
+        RequestError: The rows were not extracted by this pipeline, or for another request, or have other defaults of
+            missing features than this version may have.
         NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
         ModelError: The model can't be loaded; or, while reading, it fails or a value can't be given to it exactly.
         MissingFeatureError: The rows lack a feature that the model takes.
@@ -124,11 +138,14 @@ def predict(
     extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
     _require_columns(batch_input.schema, model)
+    defaults = recorded_defaults(batch_input.schema, model, extracted_for)
     if isinstance(batch_input, MapsBatches):
-        return batch_input.map_batches(BatchScorer(model), SCORE_FIELDS, _reporting(model, best_rows_logged))
+        scorer = BatchScorer(model, defaults)
+        return batch_input.map_batches(scorer, SCORE_FIELDS, _reporting(model, best_rows_logged))
     predictor = champion_model.load(model)
     schema = pa.schema([*batch_input.schema, *SCORE_FIELDS])
-    return pa.RecordBatchReader.from_batches(schema, _score_batches(batch_input, predictor, best_rows_logged))
+    scored = _score_batches(batch_input, predictor, defaults, best_rows_logged)
+    return pa.RecordBatchReader.from_batches(schema, scored)
 
 
 def _require_request(extracted_for: str, request_name: str) -> None:
@@ -162,16 +179,32 @@ def _reporting(model: "RegisteredModel", best_rows_logged: int) -> Callable[[Wri
 
 
 def _require_columns(schema: pa.Schema, model: "RegisteredModel") -> None:
-    missing = [name for name in model.feature_names if name not in schema.names]
-    if missing:
+    """Refuse rows that lack a column of the model, or have one as the request had it, not read for this model."""
+    missing = [_named(name, model) for name in model.feature_names if name not in schema.names]
+    fault = f"lack {', '.join(missing)}, which" if missing else ""
+    if not missing:
+        requested = [name for name in model.number_columns if name in model.request_features]
+        unread = [_named(name, model) for name in requested if not _is_number(schema.field(name).type)]
+        fault = f"have {', '.join(unread)}, not read as a number, which" if unread else ""
+    if fault:
         message = (
-            f"The extracted rows lack {', '.join(map(repr, missing))}, which the {model.label} takes. "
-            f"Run the pipeline from extract_features with this version."
+            f"The extracted rows {fault} the {model.label} takes. Run the pipeline from extract_features with this "
+            f"version."
         )
         raise MissingFeatureError(message)
 
 
-def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_logged: int) -> Iterator[pa.RecordBatch]:
+def _named(feature: str, model: "RegisteredModel") -> str:
+    return f"the request feature {feature!r}" if feature in model.request_features else repr(feature)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _score_batches(
+    batch_input: ds.Dataset, predictor: "Predictor", defaults: Defaults | None, best_rows_logged: int
+) -> Iterator[pa.RecordBatch]:
     """Yield scored record batches, with a progress bar on a terminal, and log the summary after the last one."""
     summary = _Summary(best_rows_logged)
     # one batch at a time: by default a scan reads ahead, and keeps what it has read of the file, in the end all of it
@@ -182,7 +215,7 @@ def _score_batches(batch_input: ds.Dataset, predictor: "Predictor", best_rows_lo
         for batch in scanner.to_batches():
             first = summary.row_count
             features = feature_matrix(batch, predictor.model, _numbered(first))
-            rows = score_rows(features, predictor.predict, first_row=first)
+            rows = score_rows(features, predictor.predict, defaults, first_row=first)
             scored = with_scores(batch, rows, predictor.model.version)
             summary.add(scored, rows)
             progress.update(batch.num_rows)
@@ -206,8 +239,11 @@ class _Summary:
 
     def add(self, batch: pa.RecordBatch, rows: ScoredRows) -> None:
         self.row_count += batch.num_rows
-        ok = int(rows.scored.sum())
-        self.statuses.update({Status.OK.value: ok, Status.MISSING_FEATURES.value: batch.num_rows - ok})
+        scored = int(rows.scored.sum())
+        defaulted = 0 if rows.defaulted is None else int(rows.defaulted.sum())
+        self.statuses[Status.OK.value] += scored - defaulted
+        self.statuses[Status.DEFAULTED.value] += defaulted
+        self.statuses[Status.MISSING_FEATURES.value] += batch.num_rows - scored
         best = np.flatnonzero(rows.scored)
         if best.size > self.best_rows > 0:
             # only rows at least as good as the k-th best can be among the best k: sort no more than those
@@ -218,7 +254,8 @@ class _Summary:
         self.best = sorted(merged, key=lambda row: -row["score"])[: self.best_rows]
 
     def log(self, model: "RegisteredModel") -> None:
-        counts = ", ".join(f"{self.statuses[status.value]} {status.value}" for status in Status)
+        told = [status.value for status in Status if self.statuses[status.value] or status is not Status.DEFAULTED]
+        counts = ", ".join(f"{self.statuses[status]} {status}" for status in told)
         logger.info("Scored %d rows with the %s: %s.", self.row_count, model.label, counts)
         for place, row in enumerate(self.best, start=1):
             shown = {name: value for name, value in row.items() if name not in {"status", "model_version"}}

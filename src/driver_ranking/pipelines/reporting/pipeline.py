@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 plot_top_drivers,
-                inputs=["batch_output", "params:top_drivers"],
+                inputs=["batch_output", "params:top_drivers", "params:top_drivers_key"],
                 outputs="top_drivers",
                 name="plot_top_drivers",
             ),

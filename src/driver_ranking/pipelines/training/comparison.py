@@ -1,10 +1,8 @@
 """The model in use beside the one that was trained, on the same held-out rows, and what follows from it."""
 
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +13,17 @@ from driver_ranking.errors import ModelError, ModelNotFoundError, RequestError
 from driver_ranking.full_disk import full_disk_message
 from driver_ranking.model_flavors import gives_labels
 from driver_ranking.model_logging import estimator_scores
+from driver_ranking.pipelines.training.champion_scores import champion_scores
 from driver_ranking.pipelines.training.estimators import outcome
-from driver_ranking.pipelines.training.rows import errors_of, feature_names, feature_rows, label_of
-from driver_ranking.ranking import TIE_TOLERANCE, ScoredRows, score_rows
+from driver_ranking.pipelines.training.group_metrics import best_differs, group_metrics, rmse_interval
+from driver_ranking.pipelines.training.rows import errors_of, feature_rows, groups_of, label_of
+from driver_ranking.ranking import TIE_TOLERANCE, ScoredRows
 from feast_columnar.redaction import without_secrets
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from driver_ranking.model import ModelRegistry, Predictor, RegisteredModel
+    from driver_ranking.model import ModelRegistry, Predictor
 
 
 class Promote(StrEnum):
@@ -56,6 +56,11 @@ class Comparison:
         mae: Likewise.
         champion_rmse: The champion's.
         champion_mae: Likewise.
+        order: How well the trained model orders the candidates of each trip, and the ends of the interval of its RMSE;
+            empty without a group column, as the next.
+        champion_order: Likewise, of the champion.
+        trips: How many trips have several candidates among these rows.
+        trips_with_another_best: In how many of them the two models' best candidates differ.
     """
 
     verdict: Verdict
@@ -67,6 +72,10 @@ class Comparison:
     mae: float | None = None
     champion_rmse: float | None = None
     champion_mae: float | None = None
+    order: Mapping[str, float] = field(default_factory=dict)
+    champion_order: Mapping[str, float] = field(default_factory=dict)
+    trips: int = 0
+    trips_with_another_best: int = 0
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -79,7 +88,22 @@ class Comparison:
             "champion_rmse": self.champion_rmse,
             "champion_mae": self.champion_mae,
             "shared_rows": float(self.rows),
+            **{f"{name}_on_shared_rows": value for name, value in self.order.items()},
+            **{f"champion_{name}": value for name, value in self.champion_order.items()},
         }
+
+    @property
+    def summary(self) -> str:
+        """Return the figures of both models in a line; nothing if the order of trips was not measured."""
+        ours, theirs = {"rmse": self.rmse, **self.order}, {"rmse": self.champion_rmse, **self.champion_order}
+        names = [name for name in ours if f"{name}_low" in ours and f"{name}_low" in theirs]
+        if not names:
+            return ""
+        figures = "; ".join(f"{_titled(name)} {_shown(ours, name)} and {_shown(theirs, name)}" for name in names)
+        return (
+            f"The trained model and version {self.champion_version} on the same {self.rows} held-out rows, with 95 % "
+            f"intervals: {figures}. The best one differs in {self.trips_with_another_best} of {self.trips} trips."
+        )
 
     def why_kept_back(self, promote: Promote) -> str:
         """Return why the model must not get the alias; nothing if it may."""
@@ -97,12 +121,13 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as what a JSON file holds."""
-        return asdict(self)
+        return {**asdict(self), "summary": self.summary}
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> "Comparison":
         """Return what ``as_json`` gave."""
-        return cls(**{**values, "verdict": Verdict(values["verdict"])})
+        known = {name: value for name, value in values.items() if name != "summary"}
+        return cls(**{**known, "verdict": Verdict(values["verdict"])})
 
 
 def promote_rule(training: Mapping[str, Any]) -> Promote:
@@ -164,7 +189,7 @@ def compare(
     try:
         predictor = current_champion.load(current_champion.resolve(version))
         require_one_scale(fitted_model, predictor, label_of(rows, training))
-        scored = _champion_scores(predictor, rows, feature_store, training)
+        scored = champion_scores(predictor, rows, feature_store, training["feature_service"])
     except Exception as error:
         if full_disk_message(error) or isinstance(error, MemoryError | ConnectionError | TimeoutError):
             raise
@@ -190,8 +215,9 @@ def measured(
     """
     rows = held_out.filter(pa.array(champion.scored))
     label = outcome(fitted_model, label_of(rows, training))
-    rmse, mae = errors_of(label, estimator_scores(fitted_model, feature_rows(rows)))
-    champion_rmse, champion_mae = errors_of(label, champion.score[champion.scored])
+    score, champion_score = estimator_scores(fitted_model, feature_rows(rows)), champion.score[champion.scored]
+    rmse, mae = errors_of(label, score)
+    champion_rmse, champion_mae = errors_of(label, champion_score)
     # the same model twice may differ in the last bits: see `order_by_score`
     not_worse = rmse <= champion_rmse + TIE_TOLERANCE * max(champion_rmse, float(np.abs(label).max()))
     return Comparison(
@@ -203,7 +229,42 @@ def measured(
         mae=mae,
         champion_rmse=champion_rmse,
         champion_mae=champion_mae,
+        **_by_trip(rows, label, score, champion_score, training),
     )
+
+
+def _by_trip(
+    rows: pa.Table,
+    label: NDArray[np.float64],
+    score: NDArray[np.float64],
+    champion_score: NDArray[np.float64],
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fields of a comparison that are about the order of trips."""
+    if training["group_column"] is None:
+        return {}
+    group, seed, k = groups_of(rows, training), training["seed"], training["ndcg_k"]
+
+    def order(score: NDArray[np.float64]) -> dict[str, float]:
+        interval = rmse_interval(score - label, group, seed)
+        return interval | group_metrics(group, label > 0, score, k=k, seed=seed)
+
+    differs = best_differs(group, score, champion_score)
+    return {
+        "order": order(score),
+        "champion_order": order(champion_score),
+        "trips": differs.size,
+        "trips_with_another_best": int(differs.sum()),
+    }
+
+
+def _titled(metric: str) -> str:
+    titles = {"rmse": "RMSE", "mrr": "MRR", "hit_rate_at_1": "hit rate@1"}
+    return titles.get(metric, metric.replace("ndcg_at_", "NDCG@"))
+
+
+def _shown(figures: Mapping[str, Any], name: str) -> str:
+    return f"{figures[name]:.4f} ({figures[name + '_low']:.4f} to {figures[name + '_high']:.4f})"
 
 
 def require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArray[np.float64]) -> None:
@@ -219,57 +280,6 @@ def require_one_scale(fitted_model: object, predictor: "Predictor", label: NDArr
         "that their errors are on different scales."
     )
     raise ModelError(message)
-
-
-def _champion_scores(
-    predictor: "Predictor", rows: pa.Table, feature_store: "FeatureStore", training: Mapping[str, Any]
-) -> ScoredRows:
-    """Let the champion score the rows.
-
-    Raises:
-        ModelError: It can score none of them, or gives a score that is not a finite number.
-    """
-    features = _champion_features(predictor.model, rows, feature_store, training)
-    scored = score_rows(features, predictor.predict)
-    if not scored.scored.any():
-        message = "No held-out row has all of its features."
-        raise ModelError(message)
-    return scored
-
-
-def _champion_features(
-    champion: "RegisteredModel", rows: pa.Table, feature_store: "FeatureStore", training: Mapping[str, Any]
-) -> NDArray[np.float64]:
-    """Return what the champion takes of each row, NaN where it lacks a feature: at hand, or extracted now."""
-    from driver_ranking.scoring import feature_matrix
-
-    own = feature_names(rows)
-    if champion.feature_service != training["feature_service"] or not set(champion.feature_names) <= set(own):
-        rows = _extracted(champion, rows.drop_columns(list(own)), feature_store)
-    (batch,) = rows.combine_chunks().to_batches()
-    return feature_matrix(batch, champion, lambda row: f"held-out row {row + 1}")
-
-
-def _extracted(champion: "RegisteredModel", entity_rows: pa.Table, feature_store: "FeatureStore") -> pa.Table:
-    """Join rows to the features of the champion's service, as they were known at each row's time."""
-    import pyarrow.parquet as pq
-
-    from driver_ranking.feature_store.extraction import point_in_time_features
-    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
-    from driver_ranking.feature_store.repo import find_service
-    from driver_ranking.model_features import features_of
-    from feast_columnar.offline.rules import literal
-
-    columns = tuple(entity_rows.column_names)
-    service = find_service(feature_store, champion.feature_service)
-    refuse_unjoinable(service, columns, DefinedViews.of_store(feature_store))
-    features = features_of(champion, service)
-    with tempfile.TemporaryDirectory(prefix="driver_ranking_held_out_") as folder:
-        asked, answered = Path(folder) / "rows.parquet", Path(folder) / "features.parquet"
-        pq.write_table(entity_rows, asked)
-        sql = f"SELECT * FROM read_parquet({literal(str(asked))})"
-        point_in_time_features(feature_store, features, sql, columns, {}).write_parquet(str(answered))
-        return pq.read_table(answered, memory_map=False)
 
 
 def _one_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +11,42 @@ from numpy.typing import NDArray
 from driver_ranking.errors import ModelError, RequestError
 from driver_ranking.model_flavors import gives_labels
 from driver_ranking.model_logging import score_function, untrusted_types
+from driver_ranking.pipelines.training.rows import Taken
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TRIAL_ROWS = 200
 _CLASSES = 2
 
 
-def new_pipeline(training: Mapping[str, Any]) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    """Return a pipeline of a scaler and the estimator that the parameters name, not fitted."""
+def new_pipeline(training: Mapping[str, Any], features: Taken) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Return a pipeline of a scaler and the estimator that the parameters name, not fitted.
+
+    Texts of a DataFrame become a column of 0 and 1 for each text; one that was not there in training has none.
+    """
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
     estimator = _new_estimator(training["estimator"], training["seed"])
-    return Pipeline([("scaler", StandardScaler()), ("estimator", estimator)])
+    if isinstance(features, np.ndarray):
+        return Pipeline([("scaler", StandardScaler()), ("estimator", estimator)])
+    return Pipeline([("columns", _by_column(features)), ("estimator", estimator)])
+
+
+def _by_column(features: "pd.DataFrame") -> Any:  # noqa: ANN401 - as above
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    texts = list(features.select_dtypes("object").columns)
+    numbers = [name for name in features.columns if name not in texts]
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    return ColumnTransformer([("numbers", StandardScaler(), numbers), ("texts", encoder, texts)])
 
 
 def require_usable(
     pipeline: Any,  # noqa: ANN401 - as above
-    features: NDArray[np.float64],
+    features: Taken,
     label: NDArray[np.float64],
     training: Mapping[str, Any],
 ) -> None:
@@ -35,7 +54,7 @@ def require_usable(
 
     Args:
         pipeline: The pipeline, not fitted; it stays so.
-        features: float64 ``[n, k]``, what it is to be fitted on.
+        features: What it is to be fitted on, n rows.
         label: float64 ``[n]``.
         training: The parameters.
 
@@ -79,7 +98,7 @@ def _new_estimator(settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN4
     return estimator
 
 
-def _fitted_on_a_few(pipeline: Any, features: NDArray[np.float64], label: NDArray[np.float64]) -> Any:  # noqa: ANN401
+def _fitted_on_a_few(pipeline: Any, features: Taken, label: NDArray[np.float64]) -> Any:  # noqa: ANN401 - as above
     """Return a copy fitted on some rows, with those of the least and the greatest label; as it is if that fails.
 
     What types a model has inside shows only once it is fitted.
@@ -90,5 +109,5 @@ def _fitted_on_a_few(pipeline: Any, features: NDArray[np.float64], label: NDArra
     rows = np.unique(np.concatenate([np.arange(min(_TRIAL_ROWS, len(label))), *ends]))
     tried = clone(pipeline)
     with suppress(Exception):  # too few rows for it; the fit itself says what is wrong, if something is
-        tried.fit(features[rows], label[rows])
+        tried.fit(features[rows] if isinstance(features, np.ndarray) else features.iloc[rows], label[rows])
     return tried

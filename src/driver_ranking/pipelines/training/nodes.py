@@ -1,23 +1,35 @@
 """The nodes of pipeline ``training``."""
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from driver_ranking.errors import DriverRankingError, ModelError, RequestError
 from driver_ranking.model import TrainedModel
 from driver_ranking.model_logging import estimator_scores
+from driver_ranking.pipelines.batch.recorded_defaults import notes_of
+from driver_ranking.pipelines.fitting import fitted
 from driver_ranking.pipelines.training.comparison import Comparison, Verdict, compare, promote_rule, why_kept_back
 from driver_ranking.pipelines.training.estimators import new_pipeline, outcome, require_usable
 from driver_ranking.pipelines.training.group_metrics import group_metrics
-from driver_ranking.pipelines.training.parameters import require_sound
-from driver_ranking.pipelines.training.rows import TIME_COLUMN, errors_of, feature_names, feature_rows, label_of
+from driver_ranking.pipelines.training.parameters import require_sound, version_tags
+from driver_ranking.pipelines.training.planned import planned_model
+from driver_ranking.pipelines.training.rows import (
+    REQUEST_FEATURES_KEY,
+    TIME_COLUMN,
+    errors_of,
+    feature_names,
+    feature_rows,
+    filled_features,
+    groups_of,
+    label_of,
+)
 from driver_ranking.pipelines.training.split import split_by_time
 
 if TYPE_CHECKING:
@@ -41,12 +53,18 @@ def extract_training_rows(
 
     Raises:
         FeatureServiceNotFoundError: The feature repo has no such service.
-        RequestError: The orders lack the column of the label or of the groups, or have one with the name of a feature;
+        RequestError: The orders lack the column of the label or of the groups, or one that the service needs, or have
+            one with the name of a feature, or with a type or a value that does not fit what the feature repo declares;
             or the parameters say what can't be.
+        ModelTagError: The parameters name a request feature that the service offers as well, or a default of a feature
+            that the model does not take, or takes as another type.
+        ModelSignatureError: A feature of the service is neither a number nor a text.
     """
+    from driver_ranking.feature_store.entity_columns import service_columns
     from driver_ranking.feature_store.extraction import point_in_time_features
     from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
-    from driver_ranking.feature_store.repo import features_for, find_service
+    from driver_ranking.feature_store.repo import find_service
+    from driver_ranking.model_features import features_of
 
     require_sound(training)
     for what, column in (("label", training["label"]), ("group column", training["group_column"])):
@@ -54,21 +72,27 @@ def extract_training_rows(
             message = f"{driver_orders.filepath}: the {what} {column!r} is not among the columns."
             raise RequestError(message)
     service = find_service(feature_store, training["feature_service"])
-    refuse_unjoinable(service, driver_orders.columns, DefinedViews.of_store(feature_store))
-    features = features_for(service)
-    return point_in_time_features(feature_store, features, driver_orders.sql, driver_orders.columns, {})
+    defined = DefinedViews.of_store(feature_store)
+    refuse_unjoinable(service, driver_orders.columns, defined)
+    planned = planned_model(training, service, service_columns(service, defined), driver_orders)
+    features = features_of(planned, service)
+    orders = fitted(driver_orders, service, defined, planned, features.requested)
+    notes = {REQUEST_FEATURES_KEY: json.dumps(features.requested), **notes_of(features.defaults, planned)}
+    return point_in_time_features(feature_store, features.service, orders.rows, orders.columns, notes)
 
 
 def split_rows(training_rows: ds.Dataset, training: Mapping[str, Any]) -> tuple[pa.Table, pa.Table]:
     """Split the rows that have all features into rows to train on and later ones to test on, each in their order.
 
+    A row with a default for each feature that it lacks has them all.
+
     Raises:
         RequestError: Too few rows have all their features, or all to be trained on have the time of those to test on.
     """
-    from driver_ranking.ranking import has_all_features
+    from driver_ranking.features import has_all_features
 
     table = training_rows.to_table()
-    complete = np.flatnonzero(has_all_features(feature_rows(table)))
+    complete = np.flatnonzero(has_all_features(filled_features(table)))
     logger.info("%d of %d orders have all features.", complete.size, table.num_rows)
     time = table.column(TIME_COLUMN).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     train, test = split_by_time(time[complete], training["test_size"])
@@ -76,7 +100,7 @@ def split_rows(training_rows: ds.Dataset, training: Mapping[str, Any]) -> tuple[
 
 
 def fit_model(train_rows: ds.Dataset, training: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any scikit-learn estimator
-    """Fit a pipeline of a scaler and the estimator that the parameters name, on float64 arrays.
+    """Fit a pipeline that ends with the estimator that the parameters name, on arrays or, with texts, DataFrames.
 
     Raises:
         RequestError: The estimator is a classifier, and the label has not two values.
@@ -85,7 +109,7 @@ def fit_model(train_rows: ds.Dataset, training: Mapping[str, Any]) -> Any:  # no
     table = train_rows.to_table()
     features, label = feature_rows(table), label_of(table, training)
     try:
-        pipeline = new_pipeline(training)
+        pipeline = new_pipeline(training, features)
         require_usable(pipeline, features, label, training)
         return pipeline.fit(features, label)
     except DriverRankingError:
@@ -216,6 +240,7 @@ def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
         problems=problems,
         trusted_types=tuple(training["trusted_types"]),
         kept_back=why_kept_back(compared, current_champion, promote_rule(training)),
+        tags=version_tags(training),
     )
 
 
@@ -224,11 +249,7 @@ def _group_metrics(
 ) -> dict[str, float]:
     if training["group_column"] is None:
         return {}
-    trips = rows.column(training["group_column"]).combine_chunks()
-    if pa.types.is_floating(trips.type):  # a number that is missing in a CSV file, to pandas
-        trips = pc.if_else(pc.is_nan(trips), pa.scalar(None, trips.type), trips)
-    ids = trips.dictionary_encode().indices
-    group = pc.fill_null(ids, -1).cast(pa.int64()).to_numpy()
+    group = groups_of(rows, training)
     metrics = group_metrics(group, positive, score, k=training["ndcg_k"], seed=training["seed"])
     if not metrics["ranked_groups"]:
         logger.warning(
@@ -255,4 +276,4 @@ def _problems(metrics: Mapping[str, float], thresholds: Mapping[str, float]) -> 
 def _params(training: Mapping[str, Any]) -> dict[str, object]:
     estimator = {f"estimator.{key}": value for key, value in training["estimator"]["arguments"].items()}
     rest = {key: training[key] for key in ("feature_service", "label", "seed", "test_size")}
-    return {"estimator": training["estimator"]["class"], **estimator, **rest}
+    return {"estimator": training["estimator"]["class"], **estimator, **rest, **version_tags(training)}

@@ -78,7 +78,8 @@ def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> None:
 
 def online_views(store: FeatureStore) -> list[FeatureView]:
     """Return the views that Feast materializes, those of streams among them, sorted by name."""
-    views = [*store.list_feature_views(), *store.list_stream_feature_views()]
+    registry: Any = store.registry  # the store's own lists take the stand-in for a key out of views that Feast keeps
+    views = [*registry.list_feature_views(store.project), *registry.list_stream_feature_views(store.project)]
     return sorted((view for view in views if view.online and view.enabled), key=lambda view: str(view.name))
 
 

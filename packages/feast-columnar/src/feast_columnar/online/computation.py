@@ -1,7 +1,8 @@
-"""Features that on-demand feature views compute from rows, as Feast's `get_online_features` does, but as columns."""
+"""Features of rows, stored or computed by on-demand views: those of Feast's `get_online_features`, but as columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,23 +41,30 @@ class Table:
 
 @dataclass(frozen=True)
 class Computation:
-    """What computes the features of keys from their rows.
+    """What makes the features that are taken of one view of the rows that they are made of.
 
     Attributes:
-        tables: What is read.
-        views: The on-demand feature views.
-        references: The features that are taken, as ``view:feature``.
-        full_feature_names: Whether columns are named ``view__feature``.
-        columns: The columns that are taken, in order, and are numbers.
-        others: Those that are none.
+        at: Which tables those rows are in, by their places.
+        tables: What of these tables is needed.
+        view: The on-demand feature view that computes them; None where they are taken as they are stored.
+        name: How references name the view.
+        columns: The columns that are taken and are numbers, with the names of the features.
+        others: Those that are none, likewise.
+        kinds: What the others are, by column.
     """
 
+    at: tuple[int, ...]
     tables: tuple[Table, ...]
-    views: tuple[Any, ...]
-    references: tuple[str, ...]
-    full_feature_names: bool
-    columns: tuple[str, ...]
-    others: Mapping[str, ObjectType]
+    view: Any
+    name: str
+    columns: Mapping[str, str]
+    others: Mapping[str, str]
+    kinds: Mapping[str, ObjectType]
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Return all columns."""
+        return (*self.columns, *self.others)
 
     def compute(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> Computed:
         """Return the features.
@@ -69,12 +77,11 @@ class Computation:
         Raises:
             OnDemandFeatureError: A view's code fails, or gives what can't be used.
         """
-        alone = any(getattr(view, "singleton", False) for view in self.views)  # their code takes one row's values
         try:
-            if not alone:
+            if not getattr(self.view, "singleton", False):
                 return self._compute(inputs, rows, count)
             return self._joined(
-                [
+                [  # its code takes one row's values
                     self._compute(
                         {name: [values[place]] for name, values in inputs.items()},
                         [[table[place]] for table in rows],
@@ -84,9 +91,12 @@ class Computation:
                 ]
             )
         except (Exception, SystemExit) as error:
-            named = ", ".join(repr(view.name) for view in self.views)
-            plural = "views" if len(self.views) > 1 else "view"
-            message = f"The on-demand feature {plural} {named} can't be computed: {type(error).__name__}: {error}"
+            fault = (
+                "feature view {!r} can't be read"
+                if self.view is None
+                else "on-demand feature view {!r} can't be computed"
+            )
+            message = f"The {fault.format(self.name)}: {type(error).__name__}: {error}"
             raise OnDemandFeatureError(message) from error
 
     def _joined(self, parts: Sequence[Computed]) -> Computed:
@@ -96,9 +106,11 @@ class Computation:
         return Computed(values, others, np.concatenate([one.inexact for one in parts]))
 
     def _compute(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> Computed:
-        answer = self._answer(inputs, rows, count)
-        columns = [_numbers(name, answer, count) for name in self.columns]
-        others = {name: _objects(name, answer, count, kind) for name, kind in self.others.items()}
+        answer, prefix = self._answer(inputs, rows, count), f"{self.name}__" if self._full_names else ""
+        columns = [_numbers(prefix + name, answer, count) for name in self.columns.values()]
+        others = {
+            column: _objects(prefix + name, answer, count, self.kinds[column]) for column, name in self.others.items()
+        }
         inexact = np.zeros(count, dtype=np.bool_)
         values = np.empty((count, len(columns)))
         for place, column in enumerate(columns):
@@ -107,8 +119,20 @@ class Computation:
         values[inexact] = np.nan
         return Computed(values, others, inexact)
 
+    @cached_property
+    def _full_names(self) -> bool:
+        """Return whether features are told apart by the names of their views alone.
+
+        Only then are they named so: Feast does not find what code in Python's mode gives by such names.
+        """
+        names = [name for table in self.tables for name in table.features]
+        return len(set(names)) < len(names)
+
     def _answer(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> dict[str, Any]:
         """Return what Feast answers, by column."""
+        if self.view is None:
+            (table,), (found,) = self.tables, rows
+            return {name: [_stored((row or {}).get(name)) for _, row in found] for name in table.features}
         from feast import utils
         from feast.infra.online_stores.online_store import OnlineStore
         from feast.online_response import OnlineResponse
@@ -119,14 +143,21 @@ class Computation:
         for table, found in zip(self.tables, rows, strict=True):
             places = tuple([place] for place in range(count))
             utils._populate_response_from_feature_data(  # noqa: SLF001 - Feast has no other door to its own rules
-                list(table.features), list(found), places, response, self.full_feature_names, table.view, count
+                list(table.features), list(found), places, response, self._full_names, table.view, count
             )
         types = OnlineStore._build_feature_types([(table.view, list(table.features)) for table in self.tables])  # noqa: SLF001 - Feast has no other door to its own rules
+        references = [f"{self.name}:{feature}" for feature in (*self.columns.values(), *self.others.values())]
         utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - Feast has no other door to its own rules
-            response, list(self.references), list(self.views), self.full_feature_names, feature_types=types
+            response, references, [self.view], self._full_names, feature_types=types
         )
         answer: dict[str, Any] = OnlineResponse(response, feature_types=types).to_dict()
         return answer
+
+
+def _stored(value: Any) -> Any:  # noqa: ANN401 - a protobuf message, and whatever it holds
+    """Return what a value message holds; None for null."""
+    kind = None if value is None else value.WhichOneof("val")
+    return None if kind in {None, "null_val"} else getattr(value, kind)
 
 
 def _column(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:

@@ -1,16 +1,17 @@
 """Features of keys where some are computed by on-demand feature views.
 
-What the views compute from is read first. Their own code sees the keys that have a row of all of it, of an age that
-counts, and no others: what else it might make of nothing would be features of a key that nobody knows. Keys of which a
-value is null are given to it apart from the rest; where it can't take them, they have no features.
+What the views compute from is read first. The code of each sees the keys that have a row of all that it computes from,
+of an age that counts, and no others: what else it might make of nothing would be features of a key that nobody knows.
+Keys of which a value is null are given to it apart from the rest; where it can't take them, they have no features of
+it. What other views have of a key is not touched by that.
 """
 
 import asyncio
 import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,11 @@ class OnDemandService:
         store: The applied feature store.
         online_store: Its online store.
         service: The feature service.
-        full_feature_names: Whether columns are named ``view__feature``.
     """
 
     store: "FeatureStore"
     online_store: "OnlineStore"
     service: "FeatureService"
-    full_feature_names: bool
 
     def reader(
         self, taken: Sequence[TakenView], columns: tuple[str, ...], *, others: Mapping[str, ObjectType], key: str | None
@@ -73,25 +72,23 @@ class OnDemandService:
             UnservableFeatureError: A feature can't be read online by this key.
         """
         with explained("The on-demand feature views can't be opened", RepoError):
-            tables, views, references = _resolved(self.store, self.service, taken)
+            tables, views = _resolved(self.store, self.service, taken)
         read = tuple(Table(view, tuple(names), view_key(view, key)) for view, names in tables)
         keys = asked_keys([one.view for one in read], [one.key for one in read])
         schema = RequestSchema(keys, _request_features(views, keys))
-        named = self.full_feature_names
-        computation = Computation(read, tuple(views), tuple(references), named, columns, others)
+        computations = tuple(_computation(one, read, views, columns, others) for one in taken)
         source = open_source(
             self.store.config, self.online_store, tuple(ViewRead(one.view, one.key, None) for one in read)
         )
         access = StoreAccess(self.store.config, self.online_store, sqlite_gate(self.online_store, source))
         presence = Presence(Sampler.of(source, schema.integer))
-        origins = _origins(taken, read)
-        return OnDemandReader(columns, access, presence, schema, tuple(others), computation, origins)
+        return OnDemandReader(columns, access, presence, schema, tuple(others), read, computations)
 
 
 def _resolved(
     store: "FeatureStore", service: "FeatureService", taken: Sequence[TakenView]
-) -> tuple[list[tuple[Any, list[str]]], list[Any], list[str]]:
-    """Return what is to be read, the on-demand views, and the references of the features that are taken."""
+) -> tuple[list[tuple[Any, list[str]]], list[Any]]:
+    """Return what is to be read, and the on-demand views that compute from it."""
     from feast import utils
 
     registry: Any = store.registry
@@ -105,7 +102,7 @@ def _resolved(
     )
     references = [f"{one.view.projection.name_to_use()}:{name}" for one in taken for name in one.features]
     tables, _ = utils._group_feature_refs(references, plain, on_demand)  # noqa: SLF001 - Feast has no other door to its own rules
-    return tables, [view for view in on_demand if not view.write_to_online_store], references
+    return tables, [view for view in on_demand if not view.write_to_online_store]
 
 
 def _request_features(views: Sequence[Any], keys: Mapping[str, FeastType]) -> dict[str, FeastType]:
@@ -129,18 +126,31 @@ def _request_features(views: Sequence[Any], keys: Mapping[str, FeastType]) -> di
     return found
 
 
-def _origins(
-    taken: Sequence[TakenView], tables: Sequence[Table]
-) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
-    """Return for each taken view its columns, and the tables, by their places, that they come from."""
+def _computation(
+    taken: TakenView,
+    tables: Sequence[Table],
+    views: Sequence[Any],
+    columns: Collection[str],
+    others: Mapping[str, ObjectType],
+) -> Computation:
+    """Return what makes the features that are taken of one view."""
+    name = taken.view.projection.name_to_use()
+    view = next((one for one in views if one.projection.name_to_use() == name), None)
+    sources = {name: list(taken.features)}
+    if view is not None:
+        projections = view.source_feature_view_projections.values()
+        sources = {one.name_to_use(): [feature.name for feature in one.features] for one in projections}
     names = [table.view.projection.name_to_use() for table in tables]
-    origins = []
-    for one in taken:
-        sources = {one.view.projection.name_to_use()}
-        if hasattr(one.view, "source_feature_view_projections"):
-            sources |= {source.name_to_use() for source in one.view.source_feature_view_projections.values()}
-        origins.append((tuple(one.features.values()), tuple(at for at, name in enumerate(names) if name in sources)))
-    return tuple(origins)
+    at = tuple(place for place, source in enumerate(names) if source in sources)
+    return Computation(
+        at,
+        tuple(replace(tables[place], features=tuple(sources[names[place]])) for place in at),
+        view,
+        name,
+        {column: feature for feature, column in taken.features.items() if column in columns},
+        {column: feature for feature, column in taken.features.items() if column in others},
+        others,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,26 +166,33 @@ class _Rows:
         return np.array([row is not None for row in self.rows], dtype=np.bool_)
 
 
-@dataclass
 class _Result:
-    """What has been computed of some rows.
+    """What has been made of the rows of a request, filled in view by view."""
 
-    Attributes:
-        values: As in `Computed`.
-        others: Likewise.
-        inexact: Likewise.
-    """
+    def __init__(self, count: int, columns: Sequence[str], others: Sequence[str]) -> None:
+        self.values = np.full((count, len(columns)), np.nan)
+        self.others = {name: objects([None] * count) for name in others}
+        self.oldest = np.full(count, UNREAD)
+        self.inexact = np.zeros(count, dtype=np.bool_)
+        self.rows: list[RowTimes] = []
+        self._places = {name: place for place, name in enumerate(columns)}
 
-    values: NDArray[np.float64]
-    others: dict[str, NDArray[np.object_]]
-    inexact: NDArray[np.bool_]
-
-    def fill(self, which: NDArray[np.bool_], computed: Computed) -> None:
-        """Fill in what was computed of some of them."""
-        self.values[which] = computed.values
-        self.inexact[which] = computed.inexact
+    def fill(self, computation: Computation, which: NDArray[np.bool_], computed: Computed) -> None:
+        """Fill in what one view has of some rows."""
+        places = [self._places[name] for name in computation.columns]
+        self.values[np.ix_(np.flatnonzero(which), np.array(places, dtype=np.intp))] = computed.values
+        self.inexact[which] |= computed.inexact
         for name, column in computed.others.items():
             self.others[name][which] = column
+
+    def note(self, computation: Computation, used: NDArray[np.bool_], times: NDArray[np.int64]) -> None:
+        """Note which rows one view has used, and the oldest time of each."""
+        places = [self._places[name] for name in computation.columns]
+        present = ~np.isnan(self.values[:, places]).all(axis=1)
+        for name in computation.others:
+            present |= self.others[name] != None  # noqa: E711 - of each of them
+        self.oldest = np.where(used & present, np.minimum(self.oldest, times), self.oldest)
+        self.rows.append(RowTimes(computation.taken, times, used))
 
 
 @dataclass(frozen=True)
@@ -183,12 +200,12 @@ class OnDemandReader(StoreReader):
     """Reads what on-demand feature views compute from, and lets them. Its methods are those of `OnlineReader`.
 
     Attributes:
-        computation: What is read, and what computes.
-        origins: Which columns come from which of the tables.
+        tables: What is read.
+        computations: What makes features of it.
     """
 
-    computation: Computation
-    origins: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]
+    tables: tuple[Table, ...]
+    computations: tuple[Computation, ...]
 
     def read(self, keys: Keys, now: int | None = None, *, request: Columns | None = None) -> OnlineFeatures:
         """Read the features of keys."""
@@ -221,28 +238,19 @@ class OnDemandReader(StoreReader):
         return await asyncio.get_running_loop().run_in_executor(thread, read)
 
     def _read(self, asked: Requested, now: int) -> OnlineFeatures:
-        count = asked.count
         with self.access.reading():
-            tables = [self._rows(table, asked, now) for table in self.computation.tables]
-        usable = np.logical_and.reduce([np.ones(count, np.bool_), *(table.usable for table in tables)])
-        inputs = self._inputs(asked)
-        complete = usable & np.array([_has_all(tables, place) for place in range(count)], dtype=np.bool_)
-        for values in inputs.values():
-            complete &= np.array([value.WhichOneof("val") is not None for value in values], dtype=np.bool_)
-        result = self._computed(inputs, tables, usable, complete)
-        used = usable & ~result.inexact
-        oldest = np.where(used, np.minimum.reduce([np.full(count, UNREAD), *(table.times for table in tables)]), UNREAD)
-        unreadable = np.logical_or.reduce([result.inexact, *(table.unreadable for table in tables)])
-        return OnlineFeatures(
-            result.values,
-            oldest,
-            unreadable if unreadable.any() else None,
-            result.others,
-            tuple(
-                RowTimes(names, np.minimum.reduce([np.full(count, UNREAD), *(tables[at].times for at in places)]), used)
-                for names, places in self.origins
-            ),
-        )
+            tables = [self._rows(table, asked, now) for table in self.tables]
+        inputs, result = self._inputs(asked), _Result(asked.count, self.columns, self.others)
+        used = [
+            self._compute(computation, inputs, [tables[place] for place in computation.at], result)
+            for computation in self.computations
+        ]
+        result.values[result.inexact] = np.nan
+        for computation, (usable, times) in zip(self.computations, used, strict=True):
+            result.note(computation, usable & ~result.inexact, times)
+        spoilt = np.logical_or.reduce([result.inexact, *(table.unreadable for table in tables)])
+        unreadable = spoilt if spoilt.any() else None
+        return OnlineFeatures(result.values, result.oldest, unreadable, result.others, tuple(result.rows))
 
     def _rows(self, table: Table, asked: Requested, now: int) -> _Rows:
         keys = table.key.keys_of(asked.keys)
@@ -269,28 +277,32 @@ class OnDemandReader(StoreReader):
         messages = {name: value_messages(given[name], kind.to_value_type()) for name, kind in kinds.items()}
         return {name: found if len(found) == asked.count else found * asked.count for name, found in messages.items()}
 
-    def _computed(
-        self,
-        inputs: Mapping[str, list[Any]],
-        tables: list[_Rows],
-        usable: NDArray[np.bool_],
-        complete: NDArray[np.bool_],
-    ) -> _Result:
-        """Let the views compute: first where nothing is null, then where something is."""
-        count, computation = len(usable), self.computation
-        others = {name: objects([None] * count) for name in self.others}
-        result = _Result(np.full((count, len(self.columns)), np.nan), others, np.zeros(count, dtype=np.bool_))
+    def _compute(
+        self, computation: Computation, inputs: Mapping[str, list[Any]], tables: Sequence[_Rows], result: _Result
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Make the features of one view: first where nothing is null, then where something is.
+
+        Returns:
+            Which rows it could be made of, bool ``[n]``, and the oldest time of each, int64 ``[n]``.
+        """
+        count = len(result.oldest)
+        usable = np.logical_and.reduce([np.ones(count, np.bool_), *(table.usable for table in tables)])
 
         def compute(which: NDArray[np.bool_]) -> None:
             if places := np.flatnonzero(which).tolist():
                 rows = [[row for place in places if (row := table.rows[place])] for table in tables]
                 some = {name: [values[place] for place in places] for name, values in inputs.items()}
-                result.fill(which, computation.compute(some, rows, len(places)))
+                result.fill(computation, which, computation.compute(some, rows, len(places)))
 
+        complete = usable
+        if computation.view is not None:
+            complete = usable & np.array([_has_all(tables, place) for place in range(count)], dtype=np.bool_)
+            for values in inputs.values():
+                complete &= np.array([value.WhichOneof("val") is not None for value in values], dtype=np.bool_)
         compute(complete)
         with contextlib.suppress(OnDemandFeatureError):  # its code can't take null: there are no features
             compute(usable & ~complete)
-        return result
+        return usable, np.minimum.reduce([np.full(count, UNREAD), *(table.times for table in tables)])
 
 
 def _has_all(tables: Sequence[_Rows], place: int) -> bool:

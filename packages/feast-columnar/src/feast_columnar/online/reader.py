@@ -187,7 +187,7 @@ def open_reader(  # noqa: PLR0913 - each of them is another thing, and most have
         types = column_types(found, full_feature_names=full_feature_names)
         for name in numbers:
             require_number(name, f"the feature service {found.name!r}", types[name])
-        opened = OnDemandService(store, online_store, found, full_feature_names=full_feature_names)
+        opened = OnDemandService(store, online_store, found)
         return opened.reader(taken, numbers, others=others, key=key)
     return open_view_reader(store, online_store, taken, numbers, others=others, key=key)
 

@@ -4,33 +4,41 @@ What a request says is counted before it is copied, and refused at the first fau
 """
 
 import math
-from typing import Any
+import operator
 
-import numpy as np
 from google.protobuf.unknown_fields import UnknownFieldSet
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelInferResponseConverter
 from mlserver.types import InferenceRequest, InferenceResponse
-from numpy.typing import NDArray
 
 from driver_ranking.errors import RequestError
-from driver_ranking.serving.champion import KEY
-from driver_ranking.serving.server.protocol.ids import TypedIds, to_int64
+from driver_ranking.serving.server.protocol.columns import Sent, TypedValues
+from driver_ranking.serving.server.protocol.ids import to_int64
 from driver_ranking.serving.server.protocol.payload import (
     MOST_SIZES,
+    SHOWN,
     Tensor,
     checked_id,
     payload_of,
+    require_few_inputs,
     require_few_outputs,
-    require_one_input,
 )
+from driver_ranking.serving.server.protocol.tensor_bytes import DTYPES, as_bytes, from_bytes, to_bytes
 
 _UNREADABLE = "The tensors can't be read: their contents must fit their datatypes and shapes."
 # KServe's description of the protocol has kinds of parameters that MLServer's lacks: their numbers in it
 _DOUBLE_PARAM, _UINT64_PARAM = 4, 5
 _VARINT = 0
 _MOST_BYTES = 64
-_FIELDS = {"INT64": ("int64_contents", "<i8"), "FP64": ("fp64_contents", "<f8")}
+_FIELDS = {
+    "INT64": "int64_contents",
+    "INT32": "int_contents",
+    "FP64": "fp64_contents",
+    "FP32": "fp32_contents",
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+}
+_NAME = operator.attrgetter("name")
 _WHOLE = {"int_contents", "uint_contents", "uint64_contents"}
 
 
@@ -41,7 +49,7 @@ def decoded(request: pb.ModelInferRequest) -> InferenceRequest:
         RequestError: The contents don't fit the datatypes and shapes, or there are too many parts.
     """
     inputs, raw = request.inputs, request.raw_input_contents
-    require_one_input(len(inputs), (tensor.name for tensor in inputs))
+    require_few_inputs(len(inputs), map(_NAME, inputs))
     require_few_outputs(len(request.outputs))
     if raw and len(raw) != len(inputs):
         raise RequestError(_UNREADABLE)
@@ -69,36 +77,42 @@ def _value(parameter: pb.InferParameter) -> object:
 
 def _input(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None) -> Tensor:
     shape = list(tensor.shape[:MOST_SIZES])
-    data: list[Any] | TypedIds | NDArray[np.int64] = []
+    data: Sent = []
     if raw is not None and tensor.contents.ListFields():
-        message = f"The input {KEY!r} has typed and raw contents; it must have one of them."
+        message = f"The input {tensor.name[:SHOWN]!r} has typed and raw contents; it must have one of them."
         raise RequestError(message)
-    if tensor.datatype == "INT64":  # others are refused where datatypes are looked at
-        data = _typed(tensor.contents) if raw is None else _unpacked(raw, shape)
+    if tensor.datatype in _FIELDS:  # others are refused where datatypes are looked at
+        data = _typed(tensor) if raw is None else _unpacked(tensor.datatype, raw, shape)
     return Tensor(tensor.name, shape, tensor.datatype, data)
 
 
-def _unpacked(raw: bytes, shape: list[int]) -> NDArray[np.int64]:
-    fits = len(raw) % 8 == 0 and (len(shape) not in {1, 2} or 8 * math.prod(shape) == len(raw))
-    if not fits:
-        raise RequestError(_UNREADABLE)
-    return np.frombuffer(raw, "<i8").astype(np.int64, copy=False)
+def _unpacked(datatype: str, raw: bytes, shape: list[int]) -> Sent:
+    if datatype in DTYPES:
+        width = DTYPES[datatype].itemsize
+        fits = len(raw) % width == 0 and (len(shape) not in {1, 2} or width * math.prod(shape) == len(raw))
+        if not fits:
+            raise RequestError(_UNREADABLE)
+    return from_bytes(datatype, raw)
 
 
-def _typed(contents: pb.InferTensorContents) -> TypedIds:
-    """Return the ids of typed contents.
+def _typed(tensor: pb.ModelInferRequest.InferInputTensor) -> TypedValues:
+    """Return the typed contents of a tensor; whether its datatype is right is looked at first, where it is known.
 
     Raises:
-        RequestError: They are in another field than INT64's, or in several.
+        RequestError: They are INT64's, and in another field than theirs, or in several.
     """
-    held = contents.ListFields()
-    for field, values in held:
-        if field.name in _WHOLE:
-            message = f"The input {KEY!r} has its values in {field.name!r}; those of INT64 are in 'int64_contents'."
-            raise RequestError(message)
-        if field.name != "int64_contents":
-            to_int64(list(values[:1]), KEY)  # says what it is
-    return TypedIds(contents.int64_contents)
+    datatype, name, contents = tensor.datatype, tensor.name[:SHOWN], tensor.contents
+    own = _FIELDS[datatype]
+    for field, values in contents.ListFields():
+        if field.name == own:
+            continue
+        if datatype == "INT64" and field.name not in _WHOLE:
+            to_int64(list(values[:1]), name)  # says what it is
+        if datatype != "INT64":
+            return TypedValues((), datatype, misplaced=field.name)
+        message = f"The input {name!r} has its values in {field.name!r}; those of {datatype} are in {own!r}."
+        raise RequestError(message)
+    return TypedValues(getattr(contents, own), datatype)
 
 
 def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
@@ -109,10 +123,11 @@ def encoded(answer: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
         model_name=answer.model_name, model_version=answer.model_version or "", id=answer.id or ""
     )
     for output in answer.outputs:
-        field, dtype = _FIELDS[output.datatype]
         tensor = message.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        values = output.data.root
         if raw:
-            message.raw_output_contents.append(np.array(output.data.root, dtype).tobytes())
+            message.raw_output_contents.append(to_bytes(output.datatype, values))
         else:
-            getattr(tensor.contents, field).extend(output.data.root)
+            sent = map(as_bytes, values) if output.datatype == "BYTES" else values
+            getattr(tensor.contents, _FIELDS[output.datatype]).extend(sent)
     return message

@@ -12,20 +12,23 @@ from mlserver.types import Datatype, InferenceRequest
 from pydantic_core import from_json
 
 from driver_ranking.errors import RequestError
-from driver_ranking.serving.server.protocol.binary_tensors import Split, binary_input, wants_binary
+from driver_ranking.serving.server.protocol.binary_tensors import BinaryParts, Split, wants_binary
 from driver_ranking.serving.server.protocol.payload import (
     MOST_SIZES,
     Tensor,
     checked_id,
     payload_of,
+    require_few_inputs,
     require_few_outputs,
-    require_one_input,
+    shown_names,
 )
+from driver_ranking.serving.server.protocol.rules import RequestRules, some_of
 
 # Lists within lists are the dearest parts of a body: they take 10 times what their bytes take to read
 _MOST_PARTS = 100_000
 _DATATYPES = frozenset(datatype.value for datatype in Datatype)
 _OF_DATATYPES = f"Input should be one of {', '.join(sorted(_DATATYPES))}"
+REQUEST_ID, FEATURES = "request_id", "features"  # fields of POST /inference
 _REQUIRED, _INTEGER, _OBJECT = "Field required", "Input should be a valid integer", "Input should be an object"
 
 Fields = dict[str, Any]
@@ -76,27 +79,64 @@ def read_infer(split: Split) -> Body:
     asked = _optional(content, "outputs", list, "array")
     outputs = _outputs(asked) if asked else {}
     inputs = _needed(content, "inputs", list, "array", "")
-    if len(inputs) > 1:
-        require_one_input(len(inputs), (_name_of(one) for one in inputs))
-    tensors = [_input(_is_object(one, "inputs.0"), split) for one in inputs]
+    require_few_inputs(len(inputs), map(_name_of, inputs))
+    parts = BinaryParts(split.binary or b"", len(inputs))
+    tensors = [_input(one, f"inputs.{place}", parts) for place, one in enumerate(inputs)]
     payload = payload_of(request_id, parameters, tensors, list(outputs))
     if split.binary and not inputs:
         message = "The body has binary data, but no input that it belongs to."
         raise RequestError(message)
+    parts.require_end()
     all_binary = wants_binary(parameters, "binary_data_output", default=False)
     binary = [name for name, given in outputs.items() if wants_binary(given, "binary_data", default=all_binary)]
     return Body(payload, binary, all_binary and not outputs)
 
 
-def read_plain(body: bytes) -> tuple[list[Any], str | None]:
-    """Return the ``driver_ids``, unchecked, and the ``request_id`` of a body of ``POST /inference``.
+class Plain(NamedTuple):
+    """What a body of ``POST /inference`` has, its values unchecked.
+
+    Attributes:
+        candidates: The candidates.
+        others: The values of the other inputs that are there, by name.
+        request_id: How the client calls the request.
+    """
+
+    candidates: list[Any]
+    others: dict[str, list[Any]]
+    request_id: str | None
+
+
+def read_plain(body: bytes, rules: RequestRules) -> Plain:
+    """Return what a body of ``POST /inference`` has.
 
     Raises:
-        RequestError: It is not of this form; the message says where.
+        RequestError: It is not of this form, or names what there is not; the message says where.
     """
     content = read_json(body)
-    request_id = _optional(content, "request_id", str, "string")
-    return _needed(content, "driver_ids", list, "array", ""), request_id
+    request_id = _optional(content, REQUEST_ID, str, "string")
+    candidates = _needed(content, rules.candidates, list, "array", "")
+    keys = rules.required[1:]
+    missing = next((name for name in keys if name not in content), None)
+    if missing is not None:
+        raise _unreadable(_REQUIRED, missing)
+    features = _object_or_nothing(content, FEATURES, FEATURES)
+    _require_known(features, [one.name for one in rules.contract.request], "request feature")
+    if len(rules.columns) > 1:  # where there is nothing that could be meant, what is there besides is let be
+        _require_known(content, [REQUEST_ID, rules.candidates, *keys, FEATURES], "field")
+    others = {name: content[name] for name in keys} | features
+    return Plain(candidates, {name: _as_list(value) for name, value in others.items()}, request_id)
+
+
+def _require_known(given: Fields, known: list[str], called: str) -> None:
+    """Refuse names that there are not."""
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is not None:
+        message = f"There is no {called} {shown_names([unknown])}; there are {some_of(known) or 'none'}."
+        raise RequestError(message)
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def read_ready_only(body: bytes) -> bool | None:
@@ -125,8 +165,8 @@ def _outputs(outputs: Sequence[Any]) -> dict[str, Fields]:
     return named
 
 
-def _input(given: Fields, split: Split) -> Tensor:
-    where = "inputs.0"
+def _input(one: object, where: str, parts: BinaryParts) -> Tensor:
+    given = _is_object(one, where)
     name = _needed(given, "name", str, "string", where)
     shape = _needed(given, "shape", list, "array", where)
     for place, size in enumerate(shape[:MOST_SIZES]):
@@ -135,7 +175,8 @@ def _input(given: Fields, split: Split) -> Tensor:
     datatype = _needed(given, "datatype", str, "string", where)
     if datatype not in _DATATYPES:
         raise _unreadable(_OF_DATATYPES, where, "datatype")
-    data = binary_input(datatype, _object_or_nothing(given, "parameters", f"{where}.parameters"), given, split)
+    parameters = _object_or_nothing(given, "parameters", f"{where}.parameters")
+    data = parts.of(datatype, given, parameters) if parameters else None
     if data is None:
         if "data" not in given:
             raise _unreadable(_REQUIRED, where, "data")

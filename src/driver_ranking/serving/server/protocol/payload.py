@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 from mlserver.types import InferenceRequest, Parameters
 
 from driver_ranking.errors import RequestError
-from driver_ranking.serving.champion import KEY
 
 MOST_SIZES = 8  # of a shape that are looked at; two are taken
 MAX_ID_LENGTH = 256
 
-_MOST_OUTPUTS = 100  # each may be named again, but not without end
+_MOST_INPUTS = 500
+MOST_OUTPUTS = 500  # each may be named again, but not without end
 _NAMED = 10
-_SHOWN = 40
+SHOWN = 40
 
 
 class Tensor(NamedTuple):
@@ -54,21 +54,31 @@ def checked_id(request_id: str | None) -> str | None:
     return request_id
 
 
-def require_one_input(count: int, names: Iterable[str | None]) -> None:
-    """Refuse more than one input; that there is one is looked at with its name.
+def require_few_inputs(count: int, names: Iterable[str | None]) -> None:
+    """Refuse a list of inputs that is longer than any model needs; which ones it needs is looked at later.
 
     Args:
         count: How many there are.
         names: Their names, as far as they have some; only the first are looked at.
 
     Raises:
-        RequestError: There are more.
+        RequestError: There are too many.
     """
-    if count > 1:
-        first = [repr(name[:_SHOWN]) if name is not None else "one without a name" for _, name in _first(names)]
-        more = f", ... ({count} in all)" if count > _NAMED else ""
-        message = f"The request must have the one input {KEY!r}; it has {', '.join(first)}{more}."
+    if count > _MOST_INPUTS:
+        message = f"The request may have at most {_MOST_INPUTS} inputs; it has {shown_names(names, count)}."
         raise RequestError(message)
+
+
+def shown_names(names: Iterable[str | None], count: int = 0) -> str:
+    """Return names that a client made up for a message, the first of them.
+
+    Args:
+        names: The names; None of what has none.
+        count: How many there are, if they are too many to be made a list of.
+    """
+    first = [repr(name[:SHOWN]) if name is not None else "one without a name" for _, name in _first(names)]
+    more = f", ... ({count} in all)" if count > _NAMED else ""
+    return f"{', '.join(first)}{more}" if first else "none"
 
 
 def require_few_outputs(count: int) -> None:
@@ -77,8 +87,8 @@ def require_few_outputs(count: int) -> None:
     Raises:
         RequestError: It is.
     """
-    if count > _MOST_OUTPUTS:
-        message = f"The request names {count} outputs; at most {_MOST_OUTPUTS} are taken."
+    if count > MOST_OUTPUTS:
+        message = f"The request names {count} outputs; at most {MOST_OUTPUTS} are taken."
         raise RequestError(message)
 
 

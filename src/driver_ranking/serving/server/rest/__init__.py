@@ -8,6 +8,6 @@
 
 All other requests go from ``shortcut`` through ``manners`` (HEAD, encodings, foreign web pages) into the application
 that ``application`` adapts. It reads bodies by ``body`` too, and has routes to ``endpoints`` (health, models,
-repository), with ``openapi`` and ``docs_page`` for the pages. ``answers`` is the form of its answers and errors,
-``plain`` that of ``POST /inference``, which the runtime takes itself.
+repository), with ``openapi`` (made of ``schemas`` and ``examples``) and ``docs_page`` for the pages. ``answers`` is the
+form of its answers and errors, ``plain`` that of ``POST /inference``, which the runtime takes itself.
 """

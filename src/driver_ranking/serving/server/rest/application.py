@@ -4,17 +4,18 @@ import socket
 from typing import Any
 
 from fastapi import Request, Response
+from mlserver.handlers import DataPlane
 from mlserver.rest import RESTServer
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from driver_ranking.serving.server.rest.answers import answer_errors
+from driver_ranking.serving.server.rest.answers import answer_errors, json_answer
 from driver_ranking.serving.server.rest.body import BodyReader, LimitedBody
 from driver_ranking.serving.server.rest.docs_page import docs_routes
+from driver_ranking.serving.server.rest.endpoints import describe
 from driver_ranking.serving.server.rest.infer import InferEndpoint
 from driver_ranking.serving.server.rest.limits import BodyBudget
 from driver_ranking.serving.server.rest.manners import HttpManners
-from driver_ranking.serving.server.rest.openapi import api_description
 from driver_ranking.serving.server.rest.shortcut import InferShortcut, fits
 from driver_ranking.serving.settings import ServerSettings
 
@@ -29,9 +30,9 @@ class RankingRESTServer(RESTServer):  # type: ignore[misc]
         super().__init__(*arguments)
         app = self._app
         others = [route for route in app.routes if not getattr(route, "path", "").endswith((*_STREAMS, "/infer"))]
-        app.router.routes[:] = [*_infer_routes(InferEndpoint(self._data_plane)), *docs_routes(), *others]
+        ours = [*_infer_routes(InferEndpoint(self._data_plane)), *docs_routes(), _description_route(self._data_plane)]
+        app.router.routes[:] = [*ours, *others]
         answer_errors(app)
-        app.openapi = lambda: api_description("driver_ranking")
         # innermost, so that what it refuses is counted as well
         self._bodies = BodyReader(limits.max_body_bytes, BodyBudget(limits.max_unread_bytes))
         app.user_middleware.append(Middleware(LimitedBody, reader=self._bodies))
@@ -54,6 +55,15 @@ def _shared_socket(host: str, port: int) -> socket.socket:
     shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     shared.bind((host, port))
     return shared
+
+
+def _description_route(data_plane: DataPlane) -> Route:
+    """Return the route at which tools look for a description first."""
+
+    async def description(_: Request) -> Response:
+        return json_answer(await describe(data_plane))
+
+    return Route("/openapi.json", description)
 
 
 def _infer_routes(endpoint: InferEndpoint) -> list[Route]:

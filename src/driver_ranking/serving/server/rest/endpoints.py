@@ -4,6 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
+from mlserver.handlers import DataPlane
+from mlserver.model import MLModel
 from mlserver.rest.endpoints import Endpoints, ModelRepositoryEndpoints
 from mlserver.types import RepositoryIndexRequest, RepositoryIndexResponse
 
@@ -35,8 +37,7 @@ class RankingEndpoints(Endpoints):  # type: ignore[misc]
 
     async def openapi(self) -> dict[str, Any]:
         """Describe what is served."""
-        models = list(await self._data_plane._model_registry.get_models())  # noqa: SLF001 - MLServer's own class
-        return api_description(models[0].name if models else "driver_ranking")
+        return await describe(self._data_plane)
 
     async def docs(self) -> Response:
         """Show what is served."""
@@ -49,8 +50,7 @@ class RankingEndpoints(Endpoints):  # type: ignore[misc]
 
     async def model_openapi(self, model_name: str, model_version: str | None = None) -> dict[str, Any]:
         """Describe what is served of a model."""
-        await self._data_plane.find_model(model_name, model_version)
-        return api_description(model_name)
+        return _described(model_name, await self._data_plane.find_model(model_name, model_version))
 
 
 class RankingRepositoryEndpoints(ModelRepositoryEndpoints):  # type: ignore[misc]
@@ -61,6 +61,16 @@ class RankingRepositoryEndpoints(ModelRepositoryEndpoints):  # type: ignore[misc
         with answered():
             ready = read_ready_only(await raw_request.body())
         return await self._handlers.index(RepositoryIndexRequest(ready=ready))
+
+
+async def describe(data_plane: DataPlane) -> dict[str, Any]:
+    """Describe what is served: the first model, as long as there is one."""
+    models = list(await data_plane._model_registry.get_models())  # noqa: SLF001 - MLServer's own class
+    return _described(models[0].name, models[0]) if models else api_description("driver_ranking", None)
+
+
+def _described(name: str, model: MLModel) -> dict[str, Any]:
+    return api_description(name, getattr(model, "rules", None), getattr(model, "example", None))
 
 
 def _health(state: dict[str, Any], problem: str | None) -> Response:

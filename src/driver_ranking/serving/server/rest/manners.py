@@ -17,6 +17,8 @@ from driver_ranking.serving.server.rest.body import App, Message, Receive, Refus
 Scope = MutableMapping[str, Any]
 
 _REPOSITORY = "/v2/repository/"
+# tritonclient.http.aio says that it takes gzip, and can't read it of metadata and the index
+_NEVER_GZIPPED = re.compile(r"/v2(/models/[^/]+(/versions/[^/]+)?)?|/v2/repository/index")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 VARY = (b"vary", b"Accept-Encoding")
 
@@ -83,7 +85,8 @@ def _with_one_encoding(scope: Scope, headers: Mapping[bytes, bytes]) -> list[tup
     if accepted is None:
         return list(scope["headers"])
     kept = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
-    return [*kept, (b"accept-encoding", b"gzip")] if accepts_gzip(accepted) else kept
+    compresses = accepts_gzip(accepted) and not _NEVER_GZIPPED.fullmatch(scope["path"])
+    return [*kept, (b"accept-encoding", b"gzip")] if compresses else kept
 
 
 class _Origins:

@@ -1,14 +1,12 @@
 """The OpenAPI description of what is served."""
 
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-_IDS = [1001, 1002, 1003, 1004, 1005]
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
+from driver_ranking.serving.query import RankingQuery
+from driver_ranking.serving.server.protocol.rules import RequestRules
+from driver_ranking.serving.server.rest.examples import infer_example, plain_example
+from driver_ranking.serving.server.rest.schemas import json_object, ref, schemas
 
 
 def _json(schema: dict[str, Any], description: str, example: object = None) -> dict[str, Any]:
@@ -22,10 +20,6 @@ def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
-def _object(properties: dict[str, Any], required: list[str], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    return {"type": "object", "properties": properties, "required": required, **more}
-
-
 def _errors(schema: str, *statuses: int) -> dict[str, Any]:
     meanings = {
         400: "The request can't be answered as it is",
@@ -34,26 +28,54 @@ def _errors(schema: str, *statuses: int) -> dict[str, Any]:
         409: "The version can't be served; the one before goes on",
         413: "The request is larger than the service takes",
         415: "The body is not JSON",
-        422: "No driver of the request has all features",
+        422: "Nothing of the request can be ranked: none has all features",
         500: "The service failed",
         503: "Not now: no model is loaded, the online store can't be read, or too many requests wait",
     }
-    return {str(status): _json(_ref(schema), meanings[status]) for status in statuses}
+    return {str(status): _json(ref(schema), meanings[status]) for status in statuses}
 
 
-@cache
-def api_description(model: str) -> dict[str, Any]:
-    """Return the description, with a model's name filled in."""
+def api_description(model: str, rules: RequestRules | None, example: RankingQuery | None = None) -> dict[str, Any]:
+    """Return the description of a model's API.
+
+    Args:
+        model: Its name.
+        rules: What its requests are held against; None while there is no model, whose requests are left out then.
+        example: A request that it can answer, if one is known.
+    """
+    what = (
+        f"{rules.noun.capitalize()} in, the best of them out" if rules else "No model is loaded; reload the page later"
+    )
     return {
         "openapi": "3.0.3",
         "info": {
             "title": f"driver ranking: {model}",
             "version": version("driver-ranking"),
-            "description": "Driver ids in, the best drivers out. The V2 inference protocol, and one plain endpoint.",
+            "description": f"{what}. The V2 inference protocol, and one plain endpoint.",
         },
-        "paths": _paths(model),
-        "components": {"schemas": _SCHEMAS},
+        "paths": _paths(model) | (_ranking_paths(model, rules, example) if rules else {}),
+        "components": {"schemas": schemas(rules)},
     }
+
+
+def _ranking_paths(model: str, rules: RequestRules, example: RankingQuery | None) -> dict[str, Any]:
+    path = f"/v2/models/{model}"
+    body = infer_example(rules.contract, example)
+    return {
+        f"{path}/infer": {"post": _infer("infer", model, rules, body)},
+        f"{path}/versions/{{model_version}}/infer": {
+            "parameters": [_VERSION],
+            "post": _infer("infer-version", model, rules, body),
+        },
+        "/inference": {"post": _inference(rules, plain_example(rules.contract, example))},
+    }
+
+
+_EXPLAINED = (
+    "What explains them comes if it is asked for: `status`, `feature_age` in seconds, and each feature by its name, as "
+    "the model saw it."
+)
+_VERSION = {"name": "model_version", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
 def _paths(model: str) -> dict[str, Any]:
@@ -63,63 +85,56 @@ def _paths(model: str) -> dict[str, Any]:
         "/v2/health/live": {"get": _live()},
         "/v2/health/ready": {"get": _ready("server-ready", "Whether requests can be answered", "ServerReady")},
         "/v2": {"get": _read("server-metadata", "Name, version and extensions of the server", "ServerMetadata")},
-        f"{base}/infer": {"post": _infer("infer", model)},
         base: {"get": _read("model-metadata", "What the model takes and gives", "ModelMetadata", 404)},
         f"{base}/ready": {"get": _ready("model-ready", "Whether the model can answer", "ModelReady", 404)},
-        "/inference": {"post": _inference()},
         "/v2/repository/index": {"post": _index()},
         f"/v2/repository/models/{model}/load": {"post": _load()},
     }
     of_version = {
-        f"{versioned}/infer": {"post": _infer("infer-version", model)},
         versioned: {"get": _read("version-metadata", "What the version takes and gives", "ModelMetadata", 404)},
         f"{versioned}/ready": {"get": _ready("version-ready", "Whether the version can answer", "ModelReady", 404)},
     }
-    parameter = {"name": "model_version", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    return paths | {path: {"parameters": [parameter], **spec} for path, spec in of_version.items()}
+    return paths | {path: {"parameters": [_VERSION], **spec} for path, spec in of_version.items()}
 
 
 def _live() -> dict[str, Any]:
-    answer = _json(_object({"live": {"type": "boolean"}}, ["live"]), "It does")
+    answer = _json(json_object({"live": {"type": "boolean"}}, ["live"]), "It does")
     return {"operationId": "server-live", "summary": "Whether the process serves", "responses": {"200": answer}}
 
 
 def _ready(operation: str, summary: str, schema: str, *errors: int) -> dict[str, Any]:
-    answers = {"200": _json(_ref(schema), "Yes"), "400": _json(_ref(schema), "No, and why")}
+    answers = {"200": _json(ref(schema), "Yes"), "400": _json(ref(schema), "No, and why")}
     return {"operationId": operation, "summary": summary, "responses": answers | _errors("Error", *errors)}
 
 
 def _read(operation: str, summary: str, schema: str, *errors: int) -> dict[str, Any]:
-    answers = {"200": _json(_ref(schema), "OK")} | _errors("Error", *errors)
+    answers = {"200": _json(ref(schema), "OK")} | _errors("Error", *errors)
     return {"operationId": operation, "summary": summary, "responses": answers}
 
 
-def _infer(operation: str, model: str) -> dict[str, Any]:
-    example = {
-        "inputs": [{"name": "driver_id", "shape": [len(_IDS)], "datatype": "INT64", "data": _IDS}],
-        "parameters": {"top_k": 2},
-    }
+def _infer(operation: str, model: str, rules: RequestRules, example: dict[str, Any]) -> dict[str, Any]:
+    contract = rules.contract
     return {
         "operationId": operation,
-        "summary": f"Rank drivers with {model}",
+        "summary": f"Rank {rules.noun} with {model}",
         "description": (
-            "The outputs `driver_id` and `score` have the best `top_k` drivers, best first. A driver without features, "
-            "or with none that are recent enough, is left out of them and named in `excluded_driver_id`."
+            f"The outputs `{contract.candidate.name}` and `score` have the best `top_k`, best first. One without all "
+            f"features, or with none that are recent enough, is left out of them and named in `{contract.excluded}`. "
+            f"{_EXPLAINED}"
         ),
-        "requestBody": _body(_ref("InferenceRequest"), example),
-        "responses": {"200": _json(_ref("InferenceResponse"), "The ranking")}
+        "requestBody": _body(ref("InferenceRequest"), example),
+        "responses": {"200": _json(ref("InferenceResponse"), "The ranking")}
         | _errors("Error", 400, 404, 413, 415, 422, 500, 503),
     }
 
 
-def _inference() -> dict[str, Any]:
+def _inference(rules: RequestRules, example: dict[str, Any]) -> dict[str, Any]:
     header = {"X-Request-ID": {"description": "The request's `request_id`", "schema": {"type": "string"}}}
-    example = {"request_id": "uuid-1", "driver_ids": _IDS}
-    answer = _json(_ref("Prediction"), "The best driver") | {"headers": header}
+    answer = _json(ref("Prediction"), "The best one") | {"headers": header}
     return {
         "operationId": "inference",
-        "summary": "The best of some drivers",
-        "requestBody": _body(_ref("PredictionRequest"), example),
+        "summary": f"The best of some {rules.noun}",
+        "requestBody": _body(ref("PredictionRequest"), example),
         "responses": {"200": answer} | _errors("PredictionError", 400, 422, 500, 503) | _errors("Error", 413, 415),
     }
 
@@ -128,8 +143,9 @@ def _index() -> dict[str, Any]:
     return {
         "operationId": "repository-index",
         "summary": "The models, their versions and states",
-        "requestBody": _body(_object({"ready": {"type": "boolean", "nullable": True}}, []), {}) | {"required": False},
-        "responses": {"200": _json({"type": "array", "items": _ref("IndexItem")}, "OK")}
+        "requestBody": _body(json_object({"ready": {"type": "boolean", "nullable": True}}, []), {})
+        | {"required": False},
+        "responses": {"200": _json({"type": "array", "items": ref("IndexItem")}, "OK")}
         | _errors("Error", 400, 413, 415),
     }
 
@@ -140,123 +156,3 @@ def _load() -> dict[str, Any]:
         "summary": "Serve the version that the alias names now",
         "responses": {"200": {"description": "It is served"}} | _errors("Error", 404, 409, 500, 503),
     }
-
-
-_TEXT = {"type": "string"}
-_NOTHING = {"nullable": True, "enum": [None]}
-_OUTPUT_NAME = {"type": "string", "enum": ["driver_id", "score", "excluded_driver_id"]}
-_NAMED_PARAMETERS = {"type": "object", "nullable": True, "additionalProperties": True}
-_ID = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-_TENSOR = _object(
-    {
-        "name": _TEXT,
-        "datatype": _TEXT,
-        "shape": {"type": "array", "items": {"type": "integer"}},
-    },
-    ["name", "datatype", "shape"],
-)
-_SCHEMAS: dict[str, Any] = {
-    "InferenceRequest": _object(
-        {
-            "id": {"type": "string", "nullable": True, "maxLength": 256, "description": "Comes back with the answer"},
-            "parameters": {
-                "type": "object",
-                "nullable": True,
-                "properties": {
-                    "top_k": {
-                        "type": "integer",
-                        "minimum": 1,
-                        "default": 1,
-                        "description": "How many drivers to return, at most as many as there are ids",
-                    }
-                },
-            },
-            "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": _ref("DriverIds")},
-            "outputs": {
-                "type": "array",
-                "nullable": True,
-                "maxItems": 100,
-                "items": _ref("RequestedOutput"),
-                "description": "All of them where it is left out",
-            },
-        },
-        ["inputs"],
-    ),
-    "DriverIds": _object(
-        {
-            "name": {"type": "string", "enum": ["driver_id"]},
-            "datatype": {"type": "string", "enum": ["INT64"]},
-            "shape": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": 1},
-                "minItems": 1,
-                "maxItems": 2,
-                "description": "`[n]` or `[n, 1]`",
-            },
-            "data": {"type": "array", "minItems": 1, "items": _ID, "description": "n ids"},
-            "parameters": _NAMED_PARAMETERS,
-        },
-        ["name", "datatype", "shape", "data"],
-    ),
-    "RequestedOutput": _object(
-        {
-            "name": _OUTPUT_NAME,
-            "parameters": _NAMED_PARAMETERS,
-        },
-        ["name"],
-    ),
-    "InferenceResponse": _object(
-        {
-            "model_name": _TEXT,
-            "model_version": {**_TEXT, "description": "The registry's number of the version that made the scores"},
-            "id": {**_TEXT, "description": "The request's, if it has one"},
-            "outputs": {"type": "array", "items": _ref("Output")},
-        },
-        ["model_name", "model_version", "outputs"],
-    ),
-    "Output": _object(
-        {
-            "name": _OUTPUT_NAME,
-            "datatype": {"type": "string", "enum": ["INT64", "FP64"]},
-            "shape": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1},
-            "data": {"type": "array", "items": {"type": "number"}},
-        },
-        ["name", "datatype", "shape", "data"],
-    ),
-    "Error": _object({"error": _TEXT}, ["error"]),
-    "ServerReady": _object({"ready": {"type": "boolean"}, "error": _TEXT}, ["ready"]),
-    "ModelReady": _object({"name": _TEXT, "ready": {"type": "boolean"}, "error": _TEXT}, ["name", "ready"]),
-    "ServerMetadata": _object(
-        {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
-        ["name", "version", "extensions"],
-    ),
-    "ModelMetadata": _object(
-        {
-            "name": _TEXT,
-            "versions": {"type": "array", "items": _TEXT},
-            "platform": _TEXT,
-            "inputs": {"type": "array", "items": _TENSOR},
-            "outputs": {"type": "array", "items": _TENSOR},
-            "parameters": _NAMED_PARAMETERS,
-        },
-        ["name", "versions", "platform", "inputs", "outputs"],
-    ),
-    "PredictionRequest": _object(
-        {
-            "request_id": {"type": "string", "nullable": True, "maxLength": 128, "pattern": "^[ -~]*$"},
-            "driver_ids": {"type": "array", "minItems": 1, "items": _ID},
-        },
-        ["driver_ids"],
-    ),
-    "Prediction": _object({"prediction": {"type": "integer"}, "error": _NOTHING}, ["prediction", "error"]),
-    "PredictionError": _object({"prediction": _NOTHING, "error": _TEXT}, ["error"]),
-    "IndexItem": _object(
-        {
-            "name": _TEXT,
-            "version": _TEXT,
-            "state": {"type": "string", "enum": ["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]},
-            "reason": _TEXT,
-        },
-        ["name", "state", "reason"],
-    ),
-}

@@ -1,0 +1,381 @@
+"""What is ranked, by what keys and with what of the request: real feature repos on SQLite and Redis, by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from columnar_support.online_repos import NOON, NOON_US, ON_DEMAND, key_named
+from feast import FeatureService, FeatureView, Field, RequestSource, ValueType
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float32, Float64, Int64, String
+
+from driver_ranking.errors import (
+    NoRankableDriverError,
+    NotReadyError,
+    OnDemandFeatureError,
+    RequestError,
+)
+from driver_ranking.feature_store.online import open_reader
+from driver_ranking.feature_store.repo import features_for
+from driver_ranking.features import Defaults, FeatureRows
+from driver_ranking.model_features import ModelFeatures
+from driver_ranking.model_flavors import Prediction
+from driver_ranking.model_prediction import Predictor
+from driver_ranking.model_scores import Answers
+from driver_ranking.model_version import RegisteredModel
+from driver_ranking.serving.champion import Champion
+from driver_ranking.serving.contract import Input, RankingContract, contract_of
+from driver_ranking.serving.predicting import PacedPredictor
+from driver_ranking.serving.query import RankingQuery
+from driver_ranking.serving.request_features import FeatureColumns
+from driver_ranking.serving.service import Ranked, RankingService
+from driver_ranking.serving.settings import RuntimeSettings
+from driver_ranking.serving.threads import DaemonThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from columnar_support.online_repos import OnlineRepo
+    from feast import FeatureStore
+
+pytestmark = [ON_DEMAND, pytest.mark.parametrize("repo", ["ours", "redis"], indirect=True)]
+HOUR = timedelta(hours=1)
+NAN = float("nan")
+
+
+@dataclass
+class Loader:
+    """Loads a champion of a repo without a registry: what its version would say is given.
+
+    Attributes:
+        store: The repo.
+        score: The model: scores of its features.
+        types: The columns of its signature, with types.
+        requested: Which of them come with the request.
+        defaults: What stands for missing ones.
+        candidate_key: Its tag.
+    """
+
+    store: FeatureStore
+    score: Callable[[Any], Any]
+    types: Mapping[str, str]
+    requested: tuple[str, ...] = ()
+    defaults: Defaults | None = None
+    candidate_key: str | None = None
+    version: str = "1"
+    readers: list[Any] = field(default_factory=list)
+
+    def load(self) -> Champion:
+        names, kinds = tuple(self.types), tuple(self.types.values())
+        model = RegisteredModel("m", self.version, None, "s", "service", names, "nowhere", kinds, self.candidate_key)
+        stored = tuple(name for name in names if name not in self.requested)
+        service = features_for(self.store.get_feature_service("service"), stored)
+        features = ModelFeatures(service, stored, self.requested, self.defaults)
+        reader = open_reader(self.store, service, stored, timeout=5)
+        self.readers.append(reader)
+        contract = contract_of(model, features, reader.keys, reader.request)
+        predictor = PacedPredictor(Predictor(model, Prediction(self.score, Answers.NUMBERS)), 5)
+        columns = FeatureColumns(model, self.requested)
+        return Champion(predictor, reader, lambda: NOON_US, DaemonThread("read"), contract, columns, self.defaults)
+
+    def named_version(self) -> str:
+        return self.version
+
+
+def served(loader: Loader, *queries: RankingQuery | Any, top_k: int = 9) -> list[Any]:
+    """Return what the service answers to requests that come at the same time: rankings, or errors."""
+
+    async def work() -> list[Any]:
+        service = RankingService(loader, RuntimeSettings(online_read_timeout=5))  # type: ignore[arg-type] # all of it
+        assert await service.start(), service.problem
+        try:
+            return await asyncio.gather(*(service.rank(one, top_k) for one in queries), return_exceptions=True)
+        finally:
+            await service.close()
+
+    return asyncio.run(work())
+
+
+def texts(*values: Any) -> Any:
+    return np.array([*values, ""], dtype=object)[:-1]
+
+
+KEYS = {"driver_id": (ValueType.INT64, Int64), "rider_id": (ValueType.INT64, Int64)}
+KEYS |= dict.fromkeys(("restaurant", "zone"), (ValueType.STRING, String))
+
+
+def view(repo: OnlineRepo, name: str, keys: tuple[str, ...], features: dict[str, Any]) -> FeatureView:
+    source = repo.view({"unused": Float32}, f"{name}_source").batch_source
+    schema = [
+        *(Field(name=one, dtype=KEYS[one][1]) for one in keys),
+        *(Field(name=n, dtype=t) for n, t in features.items()),
+    ]
+    entities = [key_named(one, KEYS[one][0]) for one in keys]
+    return FeatureView(name=name, entities=entities, schema=schema, source=source, ttl=timedelta(days=1))
+
+
+def applied(repo: OnlineRepo, *views: Any) -> FeatureStore:
+    entities = [key_named(name, kind) for name, (kind, _) in KEYS.items() if name != "driver_id"]
+    return repo.apply(*entities, *views, FeatureService(name="service", features=list(views)))
+
+
+def write(store: FeatureStore, name: str, *rows: dict[str, Any]) -> None:
+    store.write_to_online_store(name, df=pd.DataFrame([{"event_timestamp": NOON, **row} for row in rows]))
+
+
+def listed(answer: Any, *outputs: str) -> list[list[Any]]:
+    assert isinstance(answer, Ranked), answer
+    return [answer.output(name).tolist() for name in outputs]
+
+
+# Restaurants: text ids, a text among the features, a request feature that is no stored one
+
+
+def by_cuisine(features: Any) -> Any:
+    assert isinstance(features, FeatureRows)
+    likes = {"thai": 2.0, "swiss": 1.0}
+    return features.numbers[:, 0] + np.array([likes[one] for one in features.texts["cuisine"]]) - features.numbers[:, 1]
+
+
+def restaurants(repo: OnlineRepo) -> FeatureStore:
+    store = applied(repo, view(repo, "menus", ("restaurant",), {"cuisine": String, "rating": Float64}))
+    rows = {"Löwen": ("swiss", 4.5), "Siam": ("thai", 4.0), "Krone": ("swiss", None), "Bären": (None, 5.0)}
+    write(store, "menus", *({"restaurant": n, "cuisine": c, "rating": r} for n, (c, r) in rows.items()))
+    old = {"restaurant": "Sonne", "cuisine": "thai", "rating": 1.0, "event_timestamp": NOON - HOUR}
+    write(store, "menus", old)
+    return store
+
+
+RESTAURANT_TYPES = {"rating": "double", "cuisine": "string", "wait": "float"}
+
+
+def test_candidates_with_text_ids_are_ranked_by_numbers_texts_and_what_the_request_says(repo: OnlineRepo) -> None:
+    loader = Loader(restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",))
+    names = texts("Krone", "Löwen", "Siam", "nowhere", "Sonne", "Bären")
+    waits = np.array([0.0, 0.25, 3.0, 0.0, 0.5, 0.0])
+    each, same = served(
+        loader, RankingQuery(names, {}, {"wait": waits}), RankingQuery(names[1:3], {}, {"wait": np.array([1.0])})
+    )
+    assert listed(each, "restaurant", "score", "excluded_restaurant") == [
+        ["Löwen", "Siam", "Sonne"],
+        [5.25, 3.0, 2.5],
+        ["Krone", "nowhere", "Bären"],
+    ]
+    assert listed(each, "status", "feature_age") == [["ok"] * 3, [0, 0, 3600]]
+    assert listed(each, "cuisine", "rating", "wait") == [["swiss", "thai", "thai"], [4.5, 4.0, 1.0], [0.25, 3.0, 0.5]]
+    assert each.output("wait").dtype == np.float32
+    assert listed(same, "restaurant", "score", "wait") == [["Siam", "Löwen"], [5.0, 4.5], [1.0, 1.0]]
+    assert each.contract == RankingContract(
+        Input("restaurant", "BYTES"),
+        (),
+        (Input("wait", "FP32"),),
+        {"rating": "FP64", "cuisine": "BYTES", "wait": "FP32"},
+    )
+
+
+def test_what_stands_for_missing_features_is_said_and_shown(repo: OnlineRepo) -> None:
+    defaults = Defaults(np.array([3.0, 0.5]), {"cuisine": "thai"})
+    loader = Loader(restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",), defaults)
+    (answer,) = served(
+        loader, RankingQuery(texts("Krone", "Bären", "Siam", "nowhere"), {}, {"wait": texts(0.0, None, 0.0, None)})
+    )
+    assert listed(answer, "restaurant", "status", "score", "excluded_restaurant") == [
+        ["Bären", "Siam", "nowhere", "Krone"],
+        ["defaulted", "ok", "defaulted", "defaulted"],
+        [6.5, 6.0, 4.5, 4.0],
+        [],
+    ]
+    assert listed(answer, "rating", "cuisine", "wait") == [
+        [5.0, 4.0, 3.0, 3.0],
+        ["thai", "thai", "thai", "swiss"],
+        [0.5, 0.0, 0.5, 0.0],
+    ]
+    np.testing.assert_array_equal(answer.output("feature_age"), [0, 0, NAN, 0])
+
+
+def test_nobody_left_says_what_the_request_lacks(repo: OnlineRepo) -> None:
+    loader = Loader(restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",))
+    names = texts("Löwen", "nowhere\n" + "x" * 100)
+    left_out, some, none = served(
+        loader,
+        RankingQuery(names, {}, {"wait": texts(None)}),
+        RankingQuery(names, {}, {"wait": np.array([NAN, 1.0])}),
+        RankingQuery(names[1:], {}, {"wait": np.array([1.0])}),
+    )
+    for error in (left_out, some, none):
+        assert isinstance(error, NoRankableDriverError)
+    shown = "'nowhere\\n" + "x" * 52 + "'..."
+    lacks = "No restaurant of the request can be ranked: the request lacks 'wait' (left out, null or NaN),"
+    absent = "there are no features, or none that are recent enough,"
+    assert str(left_out) == f"{lacks} for 'Löwen', {shown}."
+    assert str(some) == f"{lacks} or {absent} for 'Löwen', {shown}."
+    assert str(none) == f"No restaurant of the request can be ranked: {absent} for {shown}."
+
+
+# Pairs: two integer keys and a zone, of which the drivers are ranked
+
+
+def by_pair(features: Any) -> Any:
+    return features @ np.array([10.0, 1.0, 100.0])
+
+
+def pairs(repo: OnlineRepo) -> FeatureStore:
+    affinity = view(repo, "affinities", ("driver_id", "rider_id"), {"affinity": Float32})
+    store = applied(repo, affinity, view(repo, "zones", ("zone",), {"demand": Int64}))
+    rows = [(1, 7, 0.5), (2, 7, 0.25), (1, 8, 0.125), (2, 8, 4.0)]
+    write(store, "affinities", *({"driver_id": d, "rider_id": r, "affinity": a} for d, r, a in rows))
+    write(store, "zones", {"zone": "north", "demand": 3}, {"zone": "", "demand": 40})
+    return store
+
+
+PAIR_TYPES = {"affinity": "float", "demand": "long", "passengers": "integer"}
+
+
+def test_composite_keys_have_one_value_for_all_candidates_or_one_each(repo: OnlineRepo) -> None:
+    loader = Loader(pairs(repo), by_pair, PAIR_TYPES, ("passengers",))
+    drivers, people = np.array([1, 2, 3]), {"passengers": np.array([2])}
+    rider, north, lost = np.array([7]), texts("north"), texts("nowhere")
+    found, each, nowhere = served(
+        loader,
+        RankingQuery(drivers, {"rider_id": rider, "zone": north}, people),
+        RankingQuery(
+            drivers[:2], {"rider_id": np.array([7, 8]), "zone": texts("", "north")}, {"passengers": np.array([1, 0])}
+        ),
+        RankingQuery(drivers[:1], {"rider_id": rider, "zone": lost}, people),
+    )
+    assert listed(found, "driver_id", "score", "excluded_driver_id") == [[1, 2], [208.0, 205.5], [3]]
+    assert [found.output(name).dtype for name in PAIR_TYPES] == [np.float32, np.int64, np.int32]
+    assert listed(each, "driver_id", "score", "demand") == [[1, 2], [145.0, 43.0], [40, 3]]
+    assert "No driver of the request can be ranked: there are no features" in str(nowhere)
+    assert list(found.contract.inputs) == ["driver_id", "rider_id", "zone", "passengers"]
+
+
+def test_what_is_shown_is_what_the_model_was_given_whatever_it_makes_of_it(repo: OnlineRepo) -> None:
+    def overwriting(features: Any) -> Any:
+        scores = by_pair(features)
+        features[:] = -1
+        return scores
+
+    loader = Loader(pairs(repo), overwriting, PAIR_TYPES, ("passengers",))
+    query = RankingQuery(
+        np.array([1, 2]), {"rider_id": np.array([7]), "zone": texts("north")}, {"passengers": np.array([2])}
+    )
+    for answer in served(loader, query, query):
+        assert listed(answer, *PAIR_TYPES, "score") == [[0.5, 0.25], [3, 3], [2, 2], [208.0, 205.5]]
+
+
+def test_the_tag_says_which_of_the_keys_is_ranked(repo: OnlineRepo) -> None:
+    loader = Loader(pairs(repo), by_pair, PAIR_TYPES, ("passengers",), candidate_key="rider_id")
+    asked = {"driver_id": np.array([2]), "zone": texts("north")}
+    (answer,) = served(loader, RankingQuery(np.array([7, 8, 9]), asked, {"passengers": np.array([0])}))
+    assert listed(answer, "rider_id", "score", "excluded_rider_id") == [[8, 7], [43.0, 5.5], [9]]
+
+
+def test_what_the_model_can_not_be_given_exactly_is_refused_by_name_and_harms_nobody_else(repo: OnlineRepo) -> None:
+    loader = Loader(pairs(repo), by_pair, PAIR_TYPES, ("passengers",))
+    keys = {"rider_id": np.array([7]), "zone": texts("north")}
+    values = [np.array([1]), np.array([2**31]), np.array([2**53 + 1]), texts(2**70), texts("two"), np.array([0.5])]
+    fine, *refused = served(
+        loader, *(RankingQuery(np.array([1]), keys, {"passengers": one}) for one in values), np.array([1])
+    )
+    assert listed(fine, "score") == [[108.0]]
+    assert all(type(one) is RequestError for one in refused)
+    assert str(refused[0]) == (
+        "The input 'passengers' has 2147483648, which the model can't be given exactly: it takes integer, and integers "
+        "below 2^53."
+    )
+    shown = ["has 9007199254740993,", "it has 1180591620717411303424.", "it has 'two'.", "has 0.5, "]
+    for part, error in zip(shown, refused[1:5], strict=True):
+        assert "The input 'passengers' " in str(error)
+        assert part in str(error)
+    assert str(refused[5]) == "The request must have the inputs 'driver_id', 'rider_id', 'zone', 'passengers'."
+
+
+# Trips: an on-demand view computes from a driver's number and the request's, and the model takes one of these too
+
+
+def cost(inputs: dict[str, Any]) -> dict[str, Any]:
+    both = list(zip(inputs["rate"], inputs["distance"], inputs["comfort"], strict=True))
+    if any(distance is not None and distance < 0 for _, distance, _ in both):
+        message = "a negative distance"
+        raise ValueError(message)
+    return {"cost": [None if None in one else one[0] * one[1] + one[2] for one in both]}
+
+
+def fresh(code: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function anew: Feast says of one that it was given that it is of another module."""
+    copied = FunctionType(code.__code__, code.__globals__, code.__name__)
+    copied.__annotations__, copied.__module__ = code.__annotations__, __name__
+    return copied
+
+
+def trips(repo: OnlineRepo) -> FeatureStore:
+    rates = view(repo, "rates", ("driver_id",), {"rate": Float64})
+    trip = RequestSource(
+        name="trip", schema=[Field(name="distance", dtype=Float64), Field(name="comfort", dtype=Int64)]
+    )
+    make = on_demand_feature_view(sources=[rates, trip], schema=[Field(name="cost", dtype=Float64)], mode="python")
+    store = applied(repo, rates, make(fresh(cost)))
+    write(store, "rates", {"driver_id": 1, "rate": 2.0}, {"driver_id": 2, "rate": 3.0})
+    return store
+
+
+def by_cost(features: Any) -> Any:
+    return features @ np.array([1.0, -10.0])
+
+
+TRIP_TYPES = {"cost": "double", "distance": "double"}
+
+
+def test_what_a_view_computes_from_and_the_model_takes_is_one_input(repo: OnlineRepo) -> None:
+    loader = Loader(trips(repo), by_cost, TRIP_TYPES, ("distance",))
+    drivers, comfort = np.array([1, 2, 3]), np.array([5])
+    long, each, negative, absent = served(
+        loader,
+        RankingQuery(drivers, {}, {"distance": np.array([2.0]), "comfort": comfort}),
+        RankingQuery(drivers[:2], {}, {"distance": np.array([1.0, NAN]), "comfort": np.array([1, 2])}),
+        RankingQuery(drivers[:1], {}, {"distance": np.array([-1.0]), "comfort": comfort}),
+        RankingQuery(drivers[:1], {}, {"distance": np.array([1.0]), "comfort": np.array([NAN])}),
+    )
+    assert listed(long, "driver_id", "score", "cost", "excluded_driver_id") == [[2, 1], [-9, -11], [11, 9], [3]]
+    assert listed(each, "driver_id", "score", "excluded_driver_id") == [[1], [-7], [2]]
+    assert isinstance(negative, OnDemandFeatureError)
+    assert "the request lacks 'comfort'" in str(absent)
+    assert long.contract.request == (Input("distance", "FP64"), Input("comfort", "INT64"))
+
+
+def test_a_request_that_waits_is_not_answered_by_a_model_that_takes_its_ids_for_something_else(
+    repo: OnlineRepo,
+) -> None:
+    store = pairs(repo)
+    keyed = {"affinity": "float", "demand": "long"}
+    one = Loader(store, lambda rows: rows[:, 0], keyed)
+    other = Loader(store, lambda rows: rows[:, 0], keyed, candidate_key="rider_id", version="2")
+
+    async def work() -> Any:
+        service = RankingService(one, RuntimeSettings(online_read_timeout=5))  # type: ignore[arg-type] # all of it
+        await service.start()
+        goes_on = asyncio.Event()
+        held = asyncio.create_task(service._coalescer.exclusively(goes_on.wait))  # noqa: SLF001 - so that it waits
+        await asyncio.sleep(0)
+        query = RankingQuery(np.array([7]), {"rider_id": np.array([7]), "zone": texts("north")})
+        waiting = asyncio.create_task(service.rank(query, 1))
+        reload = asyncio.create_task(service.reload(other))  # type: ignore[arg-type] # all of it that is used
+        while service.contract is None or service.contract.candidate.name != "rider_id":  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.001)
+        goes_on.set()
+        (answer,) = await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.gather(held, reload)
+        await service.close()
+        return answer
+
+    waited = asyncio.run(work())
+    assert isinstance(waited, NotReadyError)
+    assert "replaced by one with other inputs" in str(waited)
