@@ -9,6 +9,7 @@ import httpx
 import pytest
 from protocol.programs import COMMANDS, SCRIPTS
 from support.servers import Serving, serving
+from support.versions import FEATURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,7 @@ def test_clients_read_what_the_model_takes_and_gives(client: str, said: Said) ->
         ("excluded_driver_id", "INT64", [-1]),
         ("status", "BYTES", [-1]),
         ("feature_age", "FP64", [-1]),
+        *((feature, "FP64", [-1]) for feature in FEATURES),
     ]
 
 
