@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-REFUSED = set(".`")
+REFUSED = re.compile(r".*[.`].*|\*", re.DOTALL)
 TAKEN = {
     "test_an_empty_day_written_by_pandas_does_not_make_other_drivers_of_large_ids",
     "test_a_source_without_any_row_has_no_features",
@@ -50,12 +51,19 @@ def test_one_file_many_files_and_any_names_give_what_a_plain_loop_gives(
     request = tmp_path_factory.mktemp("request") / "[a]*.parquet"
     pq.write_table(rows, request)
     entities = {"file": request, "table": rows, "frame": pd.DataFrame(drawn.requests)}[kind]
-    if not REFUSED & set(drawn.feature + drawn.kept):
+    if not any(map(REFUSED.fullmatch, (drawn.feature, drawn.kept))):
         require_expected(shared_asof_repo, drawn, entities)
         return
-    with pytest.raises(AsofError, match="PySpark takes none with a dot or a backtick: rename it") as error:
+    with pytest.raises(AsofError, match="PySpark takes none with a dot or a backtick, nor '\\*': rename it") as error:
         require_expected(shared_asof_repo, drawn, entities)
     assert any(f"'{name}'" in str(error.value) for name in (drawn.feature, drawn.kept))
+
+
+@pytest.mark.parametrize("name", ["a.b", "a`b", "*"])
+def test_a_name_that_pyspark_cannot_hand_over_is_refused(asof_repo: SparkAsofRepo, name: str) -> None:
+    over(asof_repo, write(asof_repo.folder / "one", table([1], [1], **{name: [2]})), name)
+    with pytest.raises(AsofError, match="PySpark takes none with a dot or a backtick, nor '\\*': rename it"):
+        asof_repo.features(asked(1), (f"stats:{name}",))
 
 
 def test_no_message_quotes_a_record_of_a_file(asof_repo: SparkAsofRepo) -> None:
@@ -80,7 +88,7 @@ def test_too_many_columns_are_refused_before_they_are_joined(asof_repo: SparkAso
 
 
 def test_any_names_give_what_they_give_locally(asof_repo: SparkAsofRepo) -> None:
-    plain = [name for name in NASTY if name != "FILENAME" and not REFUSED & set(name)]
+    plain = [name for name in NASTY if name != "FILENAME" and not REFUSED.fullmatch(name)]
     values = {name: [number, number + 1000] for number, name in enumerate(plain)}
     files = [table([BIG - 1, BIG], [7, 8], **values), table([1], [9])]
     over(asof_repo, write(asof_repo.folder / "days", *files), *plain[:12])

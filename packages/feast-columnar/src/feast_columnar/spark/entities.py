@@ -77,9 +77,12 @@ def require_plain(names: Iterable[str], what: str) -> None:
     """
     names = list(names)
     require_few_columns(len(names), what)
-    unfit = [name for name in names if "." in name or "`" in name]
+    unfit = [name for name in names if "." in name or "`" in name or name == "*"]
     if unfit:
-        message = f"{what} would have a column {listed(unfit)}; PySpark takes none with a dot or a backtick: rename it"
+        message = (
+            f"{what} would have a column {listed(unfit)}; "
+            "PySpark takes none with a dot or a backtick, nor '*': rename it"
+        )
         raise AsofError(message)
 
 
