@@ -212,7 +212,7 @@ def test_nobody_left_says_what_the_request_lacks(repo: OnlineRepo) -> None:
     for error in (left_out, some, none):
         assert isinstance(error, NoRankableDriverError)
     shown = "'nowhere\\n" + "x" * 52 + "'..."
-    lacks = "No restaurant of the request can be ranked: the request lacks 'wait' (left out, null or NaN),"
+    lacks = "No restaurant of the request can be ranked: the request lacks 'wait' (null or NaN),"
     absent = "there are no features, or none that are recent enough,"
     assert str(left_out) == f"{lacks} for 'Löwen', {shown}."
     assert str(some) == f"{lacks} or {absent} for 'Löwen', {shown}."

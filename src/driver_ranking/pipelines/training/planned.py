@@ -28,6 +28,11 @@ class PlannedModel(RegisteredModel):
     """A model that is not registered yet. All of its columns are doubles, texts or bytes."""
 
     @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Return none: of what is nowhere, nothing can be learned."""
+        return ()
+
+    @property
     def label(self) -> str:
         """Return how messages name it."""
         return "model that is to be trained"
