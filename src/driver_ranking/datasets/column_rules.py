@@ -142,7 +142,9 @@ def _float(name: str, sql_type: str) -> _Reader | None:
     """Read a double that a float32 holds: of a text with a fraction the nearest one, of integers only what is exact."""
     value = f"CAST(TRY_CAST({name} AS FLOAT) AS DOUBLE)"
     if sql_type == "VARCHAR":
-        return _Reader(_or_nothing(value), f"({_no_number(name, value)} OR ({_too_large(name, EXACT_SINGLE_INTEGERS)}))")
+        return _Reader(
+            _or_nothing(value), f"({_no_number(name, value)} OR ({_too_large(name, EXACT_SINGLE_INTEGERS)}))"
+        )
     if sql_type in _INTEGER_TYPES:
         return _Reader(value, f"{name} {_beyond(EXACT_SINGLE_INTEGERS)}")
     rounded = f"{value} IS DISTINCT FROM CAST({name} AS DOUBLE)"

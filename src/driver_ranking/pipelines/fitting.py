@@ -45,7 +45,8 @@ def fitted(
         requested: Which columns of its signature come with the request.
 
     Raises:
-        RequestError: The rows lack a request feature that has no default, or have a column with a type or a value that does not fit.
+        RequestError: The rows lack a request feature that has no default, or have a column with a type or a value that
+            does not fit.
         FeatureStoreError: Two views of the service declare a column in different ways.
         ModelSignatureError: The model takes a column as something else than what the repo declares.
     """

@@ -74,7 +74,7 @@ class RankingContract:
         keys: The other keys, ``[1]`` where all candidates have one, or ``[n]``.
         request: The features that come with the request, ``[1]`` or ``[n]``, whose values may be missing.
         features: The datatypes of the model's features, by name: each can be asked for as an output.
-        optional: Which of the request features may be left out: a default stands for each, and no view computes from it.
+        optional: Which of the request features may be left out: a default stands for each, no view computes from it.
     """
 
     candidate: Input

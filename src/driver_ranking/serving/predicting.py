@@ -68,9 +68,7 @@ class PacedPredictor:
             f"Load a version that answers, or restart the service."
         )
 
-    def _timed(
-        self, features: Features, defaults: Defaults | None, unreadable: NDArray[np.bool_] | None
-    ) -> ScoredRows:
+    def _timed(self, features: Features, defaults: Defaults | None, unreadable: NDArray[np.bool_] | None) -> ScoredRows:
         start = time.perf_counter()
         try:
             return predicted_rows(features, self.predict, defaults, unreadable)

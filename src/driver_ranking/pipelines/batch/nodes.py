@@ -185,9 +185,7 @@ def _require_columns(schema: pa.Schema, model: "RegisteredModel", defaults: Defa
     What comes with a request may be missing altogether where a default stands for it.
     """
     optional = [] if defaults is None else [one for one in model.request_features if has_default(model, defaults, one)]
-    missing = [
-        _named(name, model) for name in model.feature_names if name not in schema.names and name not in optional
-    ]
+    missing = [_named(name, model) for name in model.feature_names if name not in schema.names and name not in optional]
     fault = f"lack {', '.join(missing)}, which" if missing else ""
     if not missing:
         requested = [name for name in model.number_columns if name in model.request_features]
