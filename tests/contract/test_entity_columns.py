@@ -109,7 +109,7 @@ def test_a_key_of_32_bits_may_be_one_of_64_to_another_view_but_no_other_column(a
     for ordered in (views, views[::-1]):
         assert readings(wanted_of([wide, narrow], *ordered)) == {"driver": Reading.INTEGER}
     fares = on_demand("fares", views[0], stops=Int64), on_demand("tolls", views[0], stops=Int32)
-    with pytest.raises(FeatureStoreError, match="'stops' is declared in two ways: .* an integer of 32 bits"):
+    with pytest.raises(FeatureStoreError, match=r"'stops' is declared in two ways: .* an integer of 32 bits"):
         wanted_of([wide], views[0], *fares)
 
 

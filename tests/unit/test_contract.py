@@ -154,7 +154,9 @@ def test_what_no_request_could_mean_is_refused(keys: Any, request_data: Any, tag
 def test_a_model_that_takes_more_than_a_request_may_have_is_refused() -> None:
     columns = {"rate": "double"} | {f"asked_{place}": "double" for place in range(499)}
     assert len(contract({"driver_id": Int64}, columns=columns).inputs) == 500
-    with pytest.raises(UnservableInputError, match=r"^The model 'm' version 7 takes 501 inputs of a request.* most 500"):
+    with pytest.raises(
+        UnservableInputError, match=r"^The model 'm' version 7 takes 501 inputs of a request.* most 500"
+    ):
         contract({"driver_id": Int64, "zone": String}, columns=columns)
 
 

@@ -454,7 +454,9 @@ def test_a_plain_request_without_a_key_is_refused() -> None:
     with pytest.raises(RequestError, match=r"features\.distance: Field required"):
         parse_plain(json.dumps(PLAIN | {"features": None}).encode(), ALL_NEEDED)
     values = {"distance": None, "seats": 1, "floor": None, "rainy": None, "mood": None}
-    assert parse_plain(json.dumps(PLAIN | {"features": values}).encode(), ALL_NEEDED)[0].request["seats"].tolist() == [1]
+    assert parse_plain(json.dumps(PLAIN | {"features": values}).encode(), ALL_NEEDED)[0].request["seats"].tolist() == [
+        1
+    ]
     drivers = RequestRules(RankingContract(Input("driver_id", "INT64")), 4, 6)
     with pytest.raises(RequestError, match="no request feature 'x'; there are none"):
         parse_plain(b'{"driver_ids": [1], "features": {"x": 1}}', drivers)

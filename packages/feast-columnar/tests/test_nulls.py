@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = ON_DEMAND
 
 TYPES = {"km": Float64, "stops": Int64, "express": Bool, "note": String}
-STORED = {1: (0.1, 7), 2: (None, 3), 3: (0.5, None)}  # rate and trips
+STORED: dict[int, tuple[Any, Any]] = {1: (0.1, 7), 2: (None, 3), 3: (0.5, None)}  # rate and trips
 
 
 # Feast keeps the source of each function alone: it has all that it needs within

@@ -38,8 +38,8 @@ TAGS = {
 TRAINING = {
     "feature_service": "rides_v1",
     "candidate_key": "driver_id",
-    "request_features": ["distance_km", "pickup"],  # of text files no truths, but numbers and texts
-    "defaults": {"shared_trips": 0},
+    "request_features": ["distance_km", "pickup", "is_raining"],
+    "defaults": {"shared_trips": 0, "is_raining": False},
 }
 CONTRACT = RankingContract(
     Input("driver_id", "BYTES"),
@@ -61,7 +61,7 @@ CONTRACT = RankingContract(
 def write_rides(project: Path, now: datetime) -> ForeignProject:
     """Make a project one of rides."""
     install_definitions(project, "rides")
-    say_what_orders_have(project, {"distance_km": "number", "pickup": "text"})
+    say_what_orders_have(project, {"distance_km": "number", "pickup": "text", "is_raining": "boolean"})
     rng = np.random.default_rng(29)
     for name, rows in _tables(rng, now).items():
         rows.to_parquet(project / f"data/01_raw/{name}.parquet", index=False)

@@ -143,7 +143,7 @@ class Computation:
 
     def _with_plain_nulls(
         self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]]
-    ) -> tuple[dict[str, Sequence[Any]], list[list[Row]]]:
+    ) -> tuple[Mapping[str, Sequence[Any]], Sequence[Sequence[Row]]]:
         """Return what the view computes from with nulls as columns of their types have them.
 
         Of numbers, pandas has NaN: without it, a column of nothing else would be one of objects.
@@ -154,7 +154,7 @@ class Computation:
             return value if not _is_null(value) else of_numbers if kind in _NUMBERS else _NULL
 
         given = {name: [plain(one, self._asked.get(name)) for one in values] for name, values in inputs.items()}
-        tables = []
+        tables: list[list[Row]] = []
         for table, found in zip(self.tables, rows, strict=True):
             kinds = {field.name: field.dtype.to_value_type() for field in table.view.features}
             tables.append(
