@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FunctionType
@@ -11,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import redis
 from columnar_support.online_repos import NOON, NOON_US, ON_DEMAND, key_named
 from feast import FeatureService, FeatureView, Field, RequestSource, ValueType
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float32, Float64, Int64, String
 
 from driver_ranking.errors import (
@@ -198,6 +206,38 @@ def test_what_stands_for_missing_features_is_said_and_shown(repo: OnlineRepo) ->
         [0.5, 0.0, 0.5, 0.0],
     ]
     np.testing.assert_array_equal(answer.output("feature_age"), [0, 0, NAN, 0])
+
+
+def spoil(repo: OnlineRepo, name: str, value: bytes) -> None:
+    """Put other bytes in the place of what the store has of a restaurant's cuisine."""
+    entity = EntityKey(join_keys=["restaurant"], entity_values=[Value(string_val=name)])
+    key = serialize_entity_key(entity, entity_key_serialization_version=3)
+    if "connection_string" in repo.online_store:
+        host, port = str(repo.online_store["connection_string"]).split(":")
+        with redis.Redis(host, int(port)) as client:
+            client.hset(key + repo.project.encode(), _mmh3("menus:cuisine"), value)
+        return
+    with closing(sqlite3.connect(repo.online_store["path"])) as connection, connection:
+        statement = f"UPDATE \"{repo.project}_menus\" SET value = ? WHERE entity_key = ? AND feature_name = 'cuisine'"
+        assert connection.execute(statement, (value, key)).rowcount == 1
+
+
+@pytest.mark.parametrize("value", [b"\x12\x04th", Value(int64_val=7).SerializeToString()])
+def test_no_default_stands_for_what_is_there_and_can_not_be_read(
+    repo: OnlineRepo, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = Loader(
+        restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",), Defaults(np.array([3.0, 0.5]), {"cuisine": "thai"})
+    )
+    spoil(repo, "Siam", value)
+    with caplog.at_level(logging.WARNING):
+        (answer,) = served(loader, RankingQuery(texts("Siam", "Bären", "Löwen"), {}, {"wait": np.array([0.0])}))
+    assert listed(answer, "restaurant", "status", "excluded_restaurant") == [
+        ["Bären", "Löwen"],
+        ["defaulted", "ok"],
+        ["Siam"],
+    ]
+    assert "can't be read of restaurant 'Siam'" in caplog.text
 
 
 def test_nobody_left_says_what_the_request_lacks(repo: OnlineRepo) -> None:
