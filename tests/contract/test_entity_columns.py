@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -201,3 +202,5 @@ def test_a_request_feature_that_is_not_there_is_named() -> None:
     require_request_features(model, ("surge",), ("driver", "surge"))
     with pytest.raises(RequestError, match="lack the column 'surge', which the model 'm' version 1 takes from the req"):
         require_request_features(model, ("surge",), ("driver", "rate"))
+    optional = replace(model, request_features=("surge",), defaults=(("surge", 1.0),))
+    assert require_request_features(optional, ("surge",), ("driver", "rate")) == ()
