@@ -59,6 +59,13 @@ def defaults_of(model: RegisteredModel, fields: "Mapping[str, Field]") -> Defaul
     return Defaults(numbers, texts)
 
 
+def has_default(model: RegisteredModel, defaults: Defaults, name: str) -> bool:
+    """Return whether something stands for a missing feature of a model."""
+    if name not in model.number_columns:
+        return name in defaults.texts
+    return not np.isnan(defaults.numbers[model.number_columns.index(name)])
+
+
 def _read(text: str, dtype: str, where: str) -> float | bool | str:
     try:
         return _READ[dtype](text)

@@ -58,6 +58,12 @@ class RegisteredModel:
         return tuple(name for name, kind in self.types.items() if kind in TEXT_TYPES)
 
     @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Return the columns that a request may lack altogether: a default stands for each."""
+        defaults = dict(self.defaults)
+        return tuple(name for name in self.request_features if name in defaults)
+
+    @property
     def label(self) -> str:
         """Return how messages name it."""
         return f"model {self.name!r} version {self.version}"

@@ -110,15 +110,29 @@ def score_rows(
     return rows
 
 
-def predicted_rows(features: Features, predict: Predict, defaults: Defaults | None = None) -> ScoredRows:
+def predicted_rows(
+    features: Features,
+    predict: Predict,
+    defaults: Defaults | None = None,
+    unreadable: NDArray[np.bool_] | None = None,
+) -> ScoredRows:
     """Score like ``score_rows``, but leave it to ``require_finite`` to refuse what is not a finite number.
 
     For rows of several requests, of which only those with such a row must fail.
+
+    Args:
+        features: See ``score_rows``.
+        predict: Likewise.
+        defaults: Likewise.
+        unreadable: bool ``[n]``, rows of which something is stored that can't be read; None for no row. They are
+            excluded: what is there and unknown is not missing, so that no default stands for it.
     """
     defaulted = None
     if defaults is not None:
         features, defaulted = defaults.fill(features)
     scored = has_all_features(features)
+    if unreadable is not None:
+        scored &= ~unreadable
     score = np.full(len(features), np.nan)
     if scored.all() and len(features):
         score = predict(features)

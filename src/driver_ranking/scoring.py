@@ -130,12 +130,19 @@ def feature_matrix(batch: pa.RecordBatch, model: RegisteredModel, name_of: Calla
     """
     numbers = np.empty((batch.num_rows, len(model.number_columns)), dtype=np.float64)
     for index, name in enumerate(model.number_columns):
-        numbers[:, index] = _numbers(_plain(batch.column(name)), name, name_of)
+        numbers[:, index] = _numbers(_column(batch, name, model), name, name_of)
     kinds = {name: model.types[name] for name in model.text_columns}
-    texts = {name: _texts(_plain(batch.column(name)), name, kind, name_of) for name, kind in kinds.items()}
+    texts = {name: _texts(_column(batch, name, model), name, kind, name_of) for name, kind in kinds.items()}
     features = FeatureRows(numbers, texts) if texts else numbers
     require_exact(features, model, name_of)
     return features
+
+
+def _column(batch: pa.RecordBatch, name: str, model: RegisteredModel) -> pa.Array:
+    """Return a column; nulls for one of the request that is nowhere."""
+    if name in model.request_features and name not in batch.schema.names:
+        return pa.nulls(batch.num_rows)
+    return _plain(batch.column(name))
 
 
 def _plain(column: pa.Array) -> pa.Array:

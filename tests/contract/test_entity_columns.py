@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -79,7 +80,7 @@ def test_keys_are_those_of_the_views_of_the_types_that_are_declared(asof_repo: A
     wanted = wanted_of([rider, driver, zone, day], *views, used=[pairs, days, world, renamed])
     assert readings(wanted) == {
         "rider": Reading.TEXT,
-        "driver": Reading.INTEGER,
+        "driver": Reading.SHORT_INTEGER,
         "day": Reading.TIME,
         "pickup_zone": Reading.TEXT,
     }
@@ -101,6 +102,16 @@ def test_what_feast_finds_out_of_a_source_is_known_once_the_repo_is_applied(asof
     service = FeatureService(name="all", features=[store.get_feature_view("stats")])
     assert readings(service_columns(service, DefinedViews.of_store(store))) == {"driver_id": Reading.INTEGER}
     assert service_columns(service, DefinedViews({}, {})) == {}
+
+
+def test_a_key_of_32_bits_may_be_one_of_64_to_another_view_but_no_other_column(asof_repo: AsofRepo) -> None:
+    wide, narrow = entity("driver", ValueType.INT64), Entity(name="n", join_keys=["driver"], value_type=ValueType.INT32)
+    views = [view(asof_repo, "wide", wide), view(asof_repo, "narrow", narrow)]
+    for ordered in (views, views[::-1]):
+        assert readings(wanted_of([wide, narrow], *ordered)) == {"driver": Reading.INTEGER}
+    fares = on_demand("fares", views[0], stops=Int64), on_demand("tolls", views[0], stops=Int32)
+    with pytest.raises(FeatureStoreError, match=r"'stops' is declared in two ways: .* an integer of 32 bits"):
+        wanted_of([wide], views[0], *fares)
 
 
 def test_what_on_demand_views_take_from_the_request_is_wanted_with_their_sources_keys(asof_repo: AsofRepo) -> None:
@@ -163,6 +174,7 @@ def test_a_request_feature_is_read_as_the_signature_has_it(kind: str, reading: R
     [
         (Reading.INTEGER, "double", Reading.EXACT_INTEGER),
         (Reading.INTEGER, "integer", Reading.SHORT_INTEGER),
+        (Reading.SHORT_INTEGER, "double", Reading.SHORT_INTEGER),
         (Reading.NUMBER, "float", Reading.FLOAT),
         (Reading.BOOLEAN, "double", Reading.BOOLEAN),
         (Reading.TEXT, "string", Reading.TEXT),
@@ -190,3 +202,5 @@ def test_a_request_feature_that_is_not_there_is_named() -> None:
     require_request_features(model, ("surge",), ("driver", "surge"))
     with pytest.raises(RequestError, match="lack the column 'surge', which the model 'm' version 1 takes from the req"):
         require_request_features(model, ("surge",), ("driver", "rate"))
+    optional = replace(model, request_features=("surge",), defaults=(("surge", 1.0),))
+    assert require_request_features(optional, ("surge",), ("driver", "rate")) == ()

@@ -107,6 +107,34 @@ def test_a_broken_repo_is_an_error_that_says_where(
         repo.definitions()
 
 
+@pytest.mark.parametrize(
+    ("file", "more", "what"),
+    [
+        (
+            "other.py",
+            "import feast; zone = feast.Entity(name='zone', join_keys=['id'], value_type=feast.ValueType.STRING)\n",
+            "entities",
+        ),
+        (
+            "feature_services.py",
+            'other = FeatureService(name="driver_ranking_v1", features=[zone_stats])\n',
+            "feature services",
+        ),
+    ],
+)
+def test_one_name_of_two_things_is_refused(repo: FeatureRepo, file: str, more: str, what: str) -> None:
+    with (repo.path / file).open("a", encoding="utf-8") as added:
+        added.write(more)
+    with pytest.raises(FeatureStoreError, match=f"have two {what} named '.*' that differ: rename one of them"):
+        repo.definitions()
+
+
+def test_a_definition_that_is_there_twice_is_one(repo: FeatureRepo) -> None:
+    (repo.path / "again.py").write_text((repo.path / "entities.py").read_text(encoding="utf-8"), encoding="utf-8")
+    names = [entity.name for entity in repo.definitions().entities]
+    assert (names.count("driver"), names.count("zone")) == (2, 2)
+
+
 def test_a_store_that_can_not_be_reached_is_an_error(repo: FeatureRepo) -> None:
     edit(repo, "feature_store.yaml", "../data/04_feature/online_store.db", "/proc/nowhere/online_store.db")
     definitions = repo.definitions()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FunctionType
@@ -11,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import redis
 from columnar_support.online_repos import NOON, NOON_US, ON_DEMAND, key_named
 from feast import FeatureService, FeatureView, Field, RequestSource, ValueType
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float32, Float64, Int64, String
 
 from driver_ranking.errors import (
@@ -200,6 +207,35 @@ def test_what_stands_for_missing_features_is_said_and_shown(repo: OnlineRepo) ->
     np.testing.assert_array_equal(answer.output("feature_age"), [0, 0, NAN, 0])
 
 
+def spoil(repo: OnlineRepo, name: str, value: bytes) -> None:
+    """Put other bytes in the place of what the store has of a restaurant's cuisine."""
+    entity = EntityKey(join_keys=["restaurant"], entity_values=[Value(string_val=name)])
+    key = serialize_entity_key(entity, entity_key_serialization_version=3)
+    if "connection_string" in repo.online_store:
+        host, port = str(repo.online_store["connection_string"]).split(":")
+        with redis.Redis(host, int(port)) as client:
+            client.hset(key + repo.project.encode(), _mmh3("menus:cuisine"), value)
+        return
+    with closing(sqlite3.connect(repo.online_store["path"])) as connection, connection:
+        statement = f"UPDATE \"{repo.project}_menus\" SET value = ? WHERE entity_key = ? AND feature_name = 'cuisine'"
+        assert connection.execute(statement, (value, key)).rowcount == 1
+
+
+@pytest.mark.parametrize("value", [b"\x12\x04th", Value(int64_val=7).SerializeToString()])
+def test_no_default_stands_for_what_is_there_and_can_not_be_read(repo: OnlineRepo, value: bytes) -> None:
+    loader = Loader(
+        restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",), Defaults(np.array([3.0, 0.5]), {"cuisine": "thai"})
+    )
+    spoil(repo, "Siam", value)
+    (answer,) = served(loader, RankingQuery(texts("Siam", "Bären", "Löwen"), {}, {"wait": np.array([0.0])}))
+    assert listed(answer, "restaurant", "status", "excluded_restaurant") == [
+        ["Bären", "Löwen"],
+        ["defaulted", "ok"],
+        ["Siam"],
+    ]
+    assert answer.scored.unreadable.tolist() == [True, False, False]  # which is what the log tells
+
+
 def test_nobody_left_says_what_the_request_lacks(repo: OnlineRepo) -> None:
     loader = Loader(restaurants(repo), by_cuisine, RESTAURANT_TYPES, ("wait",))
     names = texts("Löwen", "nowhere\n" + "x" * 100)
@@ -212,7 +248,7 @@ def test_nobody_left_says_what_the_request_lacks(repo: OnlineRepo) -> None:
     for error in (left_out, some, none):
         assert isinstance(error, NoRankableDriverError)
     shown = "'nowhere\\n" + "x" * 52 + "'..."
-    lacks = "No restaurant of the request can be ranked: the request lacks 'wait' (left out, null or NaN),"
+    lacks = "No restaurant of the request can be ranked: the request lacks 'wait' (null or NaN),"
     absent = "there are no features, or none that are recent enough,"
     assert str(left_out) == f"{lacks} for 'Löwen', {shown}."
     assert str(some) == f"{lacks} or {absent} for 'Löwen', {shown}."
@@ -257,6 +293,24 @@ def test_composite_keys_have_one_value_for_all_candidates_or_one_each(repo: Onli
     assert list(found.contract.inputs) == ["driver_id", "rider_id", "zone", "passengers"]
 
 
+def test_a_key_may_be_what_the_model_takes_too(repo: OnlineRepo) -> None:
+    def score(features: Any) -> Any:
+        return features.numbers @ np.array([1.0, 10.0]) + np.array([len(one) for one in features.texts["zone"]])
+
+    types = {"affinity": "float", "zone": "string", "rider_id": "long"}
+    store = pairs(repo)
+    loader = Loader(store, score, types | {"demand": "long"}, ("zone", "rider_id"))
+    loader.score = lambda rows: score(FeatureRows(rows.numbers[:, :2], rows.texts))
+    found, each = served(
+        loader,
+        RankingQuery(np.array([1, 2]), {"rider_id": np.array([7]), "zone": texts("north")}),
+        RankingQuery(np.array([1, 2]), {"rider_id": np.array([7, 8]), "zone": texts("", "north")}),
+    )
+    assert list(found.contract.inputs) == ["driver_id", "rider_id", "zone"]
+    assert listed(found, "driver_id", "score", "zone", "rider_id") == [[1, 2], [75.5, 75.25], ["north"] * 2, [7, 7]]
+    assert listed(each, "driver_id", "score", "zone", "rider_id") == [[2, 1], [89.0, 70.5], ["north", ""], [8, 7]]
+
+
 def test_what_is_shown_is_what_the_model_was_given_whatever_it_makes_of_it(repo: OnlineRepo) -> None:
     def overwriting(features: Any) -> Any:
         scores = by_pair(features)
@@ -269,6 +323,31 @@ def test_what_is_shown_is_what_the_model_was_given_whatever_it_makes_of_it(repo:
     )
     for answer in served(loader, query, query):
         assert listed(answer, *PAIR_TYPES, "score") == [[0.5, 0.25], [3, 3], [2, 2], [208.0, 205.5]]
+
+
+def test_a_model_is_tried_on_what_the_store_has_whatever_its_keys_are(repo: OnlineRepo) -> None:
+    def example(loader: Loader) -> RankingQuery | None:
+        async def work() -> RankingQuery | None:
+            service = RankingService(loader, RuntimeSettings(online_read_timeout=5))  # type: ignore[arg-type] # all of it
+            assert await service.start(), service.problem
+            try:
+                assert service.example is None or await service.rank(service.example, 1)
+                return service.example
+            finally:
+                await service.close()
+
+        return asyncio.run(work())
+
+    by_key = {"affinity": "float", "demand": "long"}
+    found = example(Loader(pairs(repo), lambda rows: rows[:, 0], by_key))
+    assert found is not None
+    assert (sorted(found.candidate.tolist()), found.keys["rider_id"].tolist()) in [([1, 2], [7]), ([1, 2], [8])]
+    assert found.keys["zone"].tolist() in [["north"], [""]]
+    made_up = example(Loader(pairs(repo), by_pair, PAIR_TYPES, ("passengers",)))
+    assert made_up is not None
+    assert made_up.request["passengers"].tolist() == [1]
+    with pytest.raises(AssertionError, match="fails on rows that the online store has"):
+        example(Loader(pairs(repo), lambda rows: rows[:, 0] / 0, by_key))
 
 
 def test_the_tag_says_which_of_the_keys_is_ranked(repo: OnlineRepo) -> None:

@@ -44,6 +44,10 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
     "no text key": ({"pickup_zone": ""}, "row 2: nothing in column 'pickup_zone' is not a text"),
     "no part of a composite key": ({"rider": ""}, "row 2: nothing in column 'rider' is not a text"),
     "no integer": ({"driver_id": "1.0"}, "row 2: '1.0' in column 'driver_id' is not an integer"),
+    "an integer that would be another in 32 bits": (
+        {"driver_id": "4294967297"},
+        "row 2: '4294967297' in column 'driver_id' is not an integer of 32 bits",
+    ),
     "no number": ({"km": "far"}, r"row 2: 'far' in column 'km' is not a number"),
     "a number that DuckDB takes": ({"km": "1_000"}, "row 2: '1_000' in column 'km' is not a number"),
     "a number that would be rounded": ({"km": "9007199254740993"}, "row 2: '9007199254740993' in column 'km'"),

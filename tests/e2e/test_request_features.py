@@ -99,6 +99,21 @@ def test_a_request_feature_that_is_not_there_is_named(trips: Path, tmp_path: Pat
         run_pipeline(trips, "batch", {"batch_request": write(tmp_path / "request.csv", request_rows())})
 
 
+def test_one_with_a_default_may_be_nowhere_and_is_missing_in_each_row(trips: Path, tmp_path: Path) -> None:
+    register(trips, FEATURES, TAGS | {"defaults": json.dumps({"surge": 1.25, "km": 3})})
+    rows = request_rows()
+    request = {"batch_request": write(tmp_path / "request.csv", rows)}
+    run_pipeline(trips, "batch", request)
+    for row, out in zip(rows, output_of(trips), strict=True):
+        score = score_of(row | {"surge": ""}, surge=1.25, km=3)
+        assert out["score"] == (score if score is None else pytest.approx(score, rel=1e-9))
+        assert out["status"] == ("missing_features" if score is None else "defaulted")
+    # what a view computes from has to be there, whatever stands for it in the model
+    rows = [{name: value for name, value in row.items() if name != "km"} for row in rows]
+    with pytest.raises(RequestError, match="lack the column 'km', which the on-demand feature view 'fares' takes from"):
+        run_pipeline(trips, "batch", {"batch_request": write(tmp_path / "request.csv", rows)})
+
+
 def test_a_column_that_a_view_offers_is_none_of_the_request(trips: Path, tmp_path: Path) -> None:
     register(trips, FEATURES, TAGS)
     rows = [row | {"wait": "1"} for row in asked()]

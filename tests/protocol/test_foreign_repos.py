@@ -40,12 +40,12 @@ def served(request: pytest.FixtureRequest, foreign: MakeForeign) -> Iterator[Ser
 
 
 def body(query: Query, contract: RankingContract) -> dict[str, Any]:
-    """Return a request that asks for all outputs; what is missing of all candidates is left out."""
+    """Return a request that asks for all outputs; what is missing of all candidates is left out, where it may be."""
     columns = {contract.candidate.name: query.candidates, **query.keys, **query.request}
     inputs = [
         {"name": name, "datatype": contract.inputs[name].datatype, "shape": [len(values)], "data": values}
         for name, values in columns.items()
-        if values != [None]
+        if values != [None] or name not in contract.optional
     ]
     outputs = [*contract.default_outputs, "status", *contract.features]
     parameters = {"top_k": len(query.candidates)}
@@ -55,7 +55,9 @@ def body(query: Query, contract: RankingContract) -> dict[str, Any]:
 def has_holes(query: Query, contract: RankingContract) -> bool:
     """Return whether values are missing that tensors can't leave out: of numbers, NaN is none."""
     return any(
-        None in values and values != [None] and not contract.inputs[name].datatype.startswith("FP")
+        None in values
+        and not (values == [None] and name in contract.optional)
+        and not contract.inputs[name].datatype.startswith("FP")
         for name, values in query.request.items()
     )
 
@@ -99,6 +101,30 @@ def test_clients_are_told_what_batch_says(client: str, served: Served, run: Run,
         assert_same(rows, contract.candidate.name, *(answer.pop(name) for name in contract.default_outputs))
         place = expected_ranking(rows, contract.candidate.name).place
         assert answer == explained(rows.iloc[place], made.project)
+
+
+def test_what_is_left_out_is_named_and_the_best_one_is_told_plainly(served: Served) -> None:
+    made, server = served
+    contract, query = made.project.contract, made.project.queries[0]
+    asked = body(query, contract)
+    for name in contract.required:
+        inputs = [one for one in asked["inputs"] if one["name"] != name]
+        answer = httpx.post(server.infer_url, json=asked | {"inputs": inputs})
+        assert answer.status_code == 400
+        assert repr(name) in answer.json()["error"]
+    best = expected_ranking(made.batch[0], contract.candidate.name).candidate[0]
+    plain = {f"{contract.candidate.name}s": query.candidates, **query.keys}
+    plain |= {"features": dict(query.request)} if query.request else {}
+    assert httpx.post(f"{server.url}/inference", json=plain).json() == {"prediction": best, "error": None}
+
+
+def test_the_examples_of_the_api_s_page_are_answered(served: Served) -> None:
+    _, server = served
+    described = httpx.get(f"{server.url}/v2/docs/dataplane.json").json()
+    for path in ("/v2/models/driver_ranking/infer", "/inference"):
+        example = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        answer = httpx.post(f"{server.url}{path}", json=example)
+        assert answer.status_code == 200, answer.text
 
 
 def named(tensors: list[dict[str, Any]]) -> dict[str, str]:

@@ -39,6 +39,7 @@ CONTRACT = RankingContract(
         "rainy": "BOOL",
         "mood": "BYTES",
     },
+    optional=("rainy",),
 )
 RULES = RequestRules(CONTRACT, max_candidates=10, max_text_bytes=64)
 VALUES: dict[str, list[Any]] = {
@@ -180,10 +181,12 @@ def test_the_description_tells_each_input_and_output() -> None:
         "rainy": ["BOOL"],
         "token": ["BYTES"],
     }
-    assert (inputs["minItems"], inputs["maxItems"]) == (2, 5)
+    assert (inputs["minItems"], inputs["maxItems"]) == (4, 5)
+    assert inputs["description"] == "Each once. rainy may be left out: a default stands for each."
     assert schemas["RequestedOutput"]["properties"]["name"]["enum"] == list(CONTRACT.outputs)
     plain = schemas["PredictionRequest"]
-    assert plain["required"] == ["restaurant_ids", "zone"]
+    assert plain["required"] == ["restaurant_ids", "zone", "features"]
+    assert plain["properties"]["features"]["required"] == ["distance", "token"]
     assert list(plain["properties"]["features"]["properties"]) == ["distance", "rainy", "token"]
     assert schemas["Prediction"]["properties"]["prediction"] == {"type": "string"}
 

@@ -54,7 +54,11 @@ TEXTS: dict[Reading, tuple[list[str], list[Any], list[str]]] = {
         [2.7, 0.5, 5.0, -1000.0, float(LARGE), INF, -INF, None],
         ["far", "1_000", "1e400", str(LARGE + 1), "9" * 50, "0x1", "1,5", " "],
     ),
-    Reading.FLOAT: (["0.33333334", "1e-3", "nan", "inf"], [THIRD, 0.0010000000474974513, None, INF], ["1e39", "x"]),
+    Reading.FLOAT: (
+        ["0.33333334", "1e-3", str(2**24), "nan", "inf"],
+        [THIRD, 0.0010000000474974513, float(2**24), None, INF],
+        ["1e39", "x", str(2**24 + 1), str(2**25), "-16777217"],
+    ),
     Reading.BOOLEAN: (["true", "False", " TRUE "], [True, False, True], ["1", "t", "yes"]),
     Reading.TEXT: (["007", " a ", "true"], ["007", " a ", "true"], []),
     Reading.BYTES: (["ä"], ["ä".encode()], []),
@@ -74,7 +78,14 @@ TYPED: dict[Reading, tuple[list[tuple[pa.DataType, list[Any], list[Any]]], list[
     ),
     Reading.FLOAT: (
         [(pa.float64(), [THIRD, NAN, INF], [THIRD, None, INF]), (pa.float32(), [0.1], [0.10000000149011612])],
-        [pa.array([0.1]), pa.array([1e39]), pa.array([2**24 + 1]), pa.array([LARGE + 1]), pa.array([True])],
+        [
+            pa.array([0.1]),
+            pa.array([1e39]),
+            pa.array([2**24 + 1]),
+            pa.array([2**25]),
+            pa.array([LARGE + 1]),
+            pa.array([True]),
+        ],
     ),
     Reading.BOOLEAN: ([(pa.bool_(), [True], [True])], [pa.array([1]), pa.array([1.0])]),
     Reading.TEXT: ([(pa.string(), ["", "7"], ["", "7"])], [pa.array([7]), pa.array([b"7"])]),

@@ -64,7 +64,7 @@ def test_what_views_compute_from_has_the_types_of_the_feature_repo() -> None:
         "g": Bytes,
     }
     found = contract({"driver_id": Int32}, wanted, columns={"rate": "double"})
-    datatypes = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES", "BYTES")
+    datatypes = ("FP64", "FP64", "INT64", "INT32", "BOOL", "BYTES", "BYTES")
     assert [(one.name, one.datatype) for one in found.request] == list(zip(wanted, datatypes, strict=True))
     assert [one.name for one in found.request if not one.is_text] == ["g"]
     assert found.candidate == Input("driver_id", "INT32")
@@ -74,12 +74,29 @@ def test_one_name_is_one_input_whoever_wants_it() -> None:
     columns = {"rate": "double", "driver_id": "long", "distance": "double"}
     found = contract({"zone": String, "driver_id": Int64}, {"distance": Float32, "hour": Int32}, columns=columns)
     assert list(found.inputs) == ["driver_id", "zone", "distance", "hour"]
-    assert found.request == (Input("distance", "FP32"), Input("hour", "INT32"))
+    assert found.request == (Input("distance", "FP64"), Input("hour", "INT32"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "signed", "datatype"),
+    [
+        (Float64, "float", "FP32"),
+        (Float32, "float", "FP32"),
+        (Float32, "double", "FP64"),
+        (Int64, "integer", "INT32"),
+        (Int32, "long", "INT32"),
+        (Int64, "float", "INT64"),
+        (Bool, "long", "BOOL"),
+    ],
+)
+def test_of_two_types_the_narrower_one_is_asked_for(declared: FeastType, signed: str, datatype: str) -> None:
+    found = contract({"driver_id": Int64}, {"x": declared}, columns={"rate": "double", "x": signed})
+    assert found.request == (Input("x", datatype),)
 
 
 def test_one_name_with_types_that_do_not_fit_is_refused() -> None:
-    with pytest.raises(ModelSignatureError, match="'distance' is Float64 in the feature repo and float in the sig"):
-        contract({"driver_id": Int64}, {"distance": Float64})
+    with pytest.raises(ModelSignatureError, match="'seats' is Float64 in the feature repo and long in the sig"):
+        contract({"driver_id": Int64}, {"seats": Float64})
     with pytest.raises(ModelSignatureError, match="'driver_id' is Int64 in the feature repo and string in the sig"):
         contract({"driver_id": Int64}, columns={"rate": "double", "driver_id": "string"})
 
@@ -132,6 +149,15 @@ def test_what_is_ranked_is_what_the_tag_says_or_the_only_key_or_drivers(
 def test_what_no_request_could_mean_is_refused(keys: Any, request_data: Any, tag: str | None, message: str) -> None:
     with pytest.raises(UnservableInputError, match=message):
         contract(keys, request_data, candidate_key=tag)
+
+
+def test_a_model_that_takes_more_than_a_request_may_have_is_refused() -> None:
+    columns = {"rate": "double"} | {f"asked_{place}": "double" for place in range(499)}
+    assert len(contract({"driver_id": Int64}, columns=columns).inputs) == 500
+    with pytest.raises(
+        UnservableInputError, match=r"^The model 'm' version 7 takes 501 inputs of a request.* most 500"
+    ):
+        contract({"driver_id": Int64, "zone": String}, columns=columns)
 
 
 def test_a_request_that_was_checked_for_the_same_inputs_means_the_same() -> None:

@@ -384,12 +384,14 @@ def test_columns_that_models_take_are_known_by_the_catalog_or_by_parquet(tmp_pat
     text, parquet = tmp_path / "rows.csv", tmp_path / "rows.parquet"
     text.write_text("event_timestamp,km,zone\n2026-06-01T00:00:00Z,3,north\n", encoding="utf-8")
     table = pa.table({"event_timestamp": [datetime(2026, 6, 1, tzinfo=UTC)], "km": [3], "zone": ["a"], "code": [b"b"]})
+    table = table.append_column("rainy", pa.array([True]))
     pq.write_table(table, parquet)
-    named = EntityRowsDataset(filepath=str(text), feature_columns={"km": "number"}).load()
-    assert named.features == {"km": Reading.NUMBER}
+    named = EntityRowsDataset(filepath=str(text), feature_columns={"km": "number", "zone": "boolean"}).load()
+    assert named.features == {"km": Reading.NUMBER, "zone": Reading.BOOLEAN}
     known = EntityRowsDataset(filepath=str(parquet), feature_columns={"km": "text"}).load().features
     assert (known["km"], known["zone"], known["code"]) == (Reading.TEXT, Reading.TEXT, Reading.BYTES)
+    assert known["rainy"] == Reading.BOOLEAN
     with pytest.raises(
-        SettingError, match="`feature_columns` has 'date' as the type of 'km'; it may be number or text"
+        SettingError, match="`feature_columns` has 'date' as the type of 'km'; it may be number, text or boolean"
     ):
         EntityRowsDataset(filepath=str(text), feature_columns={"km": "date"})

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from driver_ranking.errors import ModelTagError
 from driver_ranking.feature_store.repo import find_service
+from driver_ranking.model_defaults import has_default
 from driver_ranking.model_features import features_of
 from driver_ranking.model_version import RegisteredModel
 
@@ -165,3 +166,14 @@ def test_a_default_of_what_the_signature_lacks_is_refused() -> None:
 def test_a_tag_of_the_repo_that_is_no_value_of_its_type_is_refused(dtype: Any, kind: str, text: str) -> None:
     with pytest.raises(ModelTagError, match="The tag 'default' of the feature 'own' in the feature repo is"):
         features_of(model_of(own=kind), service_of(own=(dtype, text)))
+
+
+def test_which_features_have_a_default_and_which_a_request_may_lack() -> None:
+    model = replace(
+        model_of({"wait": 1, "pickup": "here"}, rate="float", wait="double", pickup="string", note="string"),
+        request_features=("note", "pickup", "wait"),
+    )
+    defaults = defaults_of(model, service_of(rate=(Float32, None)))
+    found = {name: has_default(model, defaults, name) for name in model.feature_names}
+    assert found == {"rate": False, "wait": True, "pickup": True, "note": False}
+    assert model.optional_columns == ("pickup", "wait")

@@ -217,3 +217,13 @@ def test_a_default_text_is_what_the_model_is_given() -> None:
     assert score_rows(rows, predict).status.tolist() == ["ok", "missing_features"]
     assert score_rows(rows, predict, Defaults(np.array([np.nan]), {"zone": "south"})).score.tolist() == [1.0, 2.0]
     assert seen == ["north", "north", "south"]
+
+
+def test_no_default_stands_for_what_can_not_be_read() -> None:
+    features, defaults = np.array([[np.nan], [np.nan], [2.0]]), Defaults(np.array([7.0]))
+    unreadable = np.array([True, False, True])
+    scored = predicted_rows(features, lambda batch: batch[:, 0], defaults, unreadable)
+    assert scored.status.tolist() == ["missing_features", "defaulted", "missing_features"]
+    np.testing.assert_array_equal(scored.score, [np.nan, 7.0, np.nan])
+    assert scored.defaulted is not None
+    assert scored.defaulted.tolist() == [False, True, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +36,10 @@ CONTRACT = RankingContract(
         Input("mood", "BYTES"),
     ),
     features={"distance": "FP64", "seats": "INT64", "rating": "FP64"},
+    optional=("distance", "weight", "seats", "floor", "rainy", "mood"),
 )
 RULES = RequestRules(CONTRACT, max_candidates=4, max_text_bytes=6)
+ALL_NEEDED = RequestRules(replace(CONTRACT, optional=("weight",)), max_candidates=4, max_text_bytes=6)
 LARGE = 2**53
 
 
@@ -76,13 +78,13 @@ def raw(one: Given) -> bytes:
     return np.array(one.values, DTYPES[one.datatype]).tobytes()
 
 
-def over_json(*inputs: Given, **more: Any) -> RankingRequest:
+def over_json(*inputs: Given, rules: RequestRules = RULES, **more: Any) -> RankingRequest:
     tensors = [{"name": one.name, "datatype": one.datatype, "shape": one.sizes, "data": one.values} for one in inputs]
     body = json.dumps({"inputs": tensors, **more}).encode()
-    return parse_request(read_infer(split_body({}, body)).payload, RULES)
+    return parse_request(read_infer(split_body({}, body)).payload, rules)
 
 
-def over_binary(*inputs: Given, **more: Any) -> RankingRequest:
+def over_binary(*inputs: Given, rules: RequestRules = RULES, **more: Any) -> RankingRequest:
     parts = [raw(one) for one in inputs]
     tensors = [
         {
@@ -95,7 +97,7 @@ def over_binary(*inputs: Given, **more: Any) -> RankingRequest:
     ]
     head = json.dumps({"inputs": tensors, **more}).encode()
     split = split_body({"inference-header-content-length": str(len(head))}, head + b"".join(parts))
-    return parse_request(read_infer(split).payload, RULES)
+    return parse_request(read_infer(split).payload, rules)
 
 
 def message(*inputs: Given, is_raw: bool) -> pb.ModelInferRequest:
@@ -110,12 +112,12 @@ def message(*inputs: Given, is_raw: bool) -> pb.ModelInferRequest:
     return asked
 
 
-def over_grpc(*inputs: Given) -> RankingRequest:
-    return parse_request(decoded(message(*inputs, is_raw=False)), RULES)
+def over_grpc(*inputs: Given, rules: RequestRules = RULES) -> RankingRequest:
+    return parse_request(decoded(message(*inputs, is_raw=False)), rules)
 
 
-def over_raw_grpc(*inputs: Given) -> RankingRequest:
-    return parse_request(decoded(message(*inputs, is_raw=True)), RULES)
+def over_raw_grpc(*inputs: Given, rules: RequestRules = RULES) -> RankingRequest:
+    return parse_request(decoded(message(*inputs, is_raw=True)), rules)
 
 
 ENCODINGS: dict[str, Callable[..., RankingRequest]] = {
@@ -162,7 +164,20 @@ def test_inputs_are_taken_in_any_order_and_form(ask: Callable[..., RankingReques
 
 
 @encodings
-def test_a_request_feature_that_is_left_out_is_missing(ask: Callable[..., RankingRequest]) -> None:
+def test_a_request_feature_that_is_left_out_is_named_if_no_default_stands_for_it(
+    ask: Callable[..., RankingRequest],
+) -> None:
+    needed = [one for one in ALL if one.name != "weight"]
+    assert np.isnan(ask(*needed, rules=ALL_NEEDED).query.request["weight"]).tolist() == [True]
+    for place in range(len(needed)):
+        left = needed[:place] + needed[place + 1 :]
+        must = "the request must have restaurant_id, zone, distance, seats, floor, rainy, mood, and has"
+        with pytest.raises(RequestError, match=f"^The input '{needed[place].name}' is missing; {must}"):
+            ask(*left, rules=ALL_NEEDED)
+
+
+@encodings
+def test_a_request_feature_with_a_default_may_be_left_out_and_is_missing(ask: Callable[..., RankingRequest]) -> None:
     found = said(ask(IDS, ZONE).query)
     assert all(np.isnan(found.pop(name)).tolist() == [True] for name in ("distance", "weight"))
     missing = {name: [None] for name in ("seats", "floor", "rainy", "mood")}
@@ -436,6 +451,12 @@ def test_a_plain_request_that_does_not_fit_is_refused(case: str) -> None:
 def test_a_plain_request_without_a_key_is_refused() -> None:
     with pytest.raises(RequestError, match="zone: Field required"):
         parse_plain(b'{"restaurant_ids": ["a"]}', RULES)
+    with pytest.raises(RequestError, match=r"features\.distance: Field required"):
+        parse_plain(json.dumps(PLAIN | {"features": None}).encode(), ALL_NEEDED)
+    values = {"distance": None, "seats": 1, "floor": None, "rainy": None, "mood": None}
+    assert parse_plain(json.dumps(PLAIN | {"features": values}).encode(), ALL_NEEDED)[0].request["seats"].tolist() == [
+        1
+    ]
     drivers = RequestRules(RankingContract(Input("driver_id", "INT64")), 4, 6)
     with pytest.raises(RequestError, match="no request feature 'x'; there are none"):
         parse_plain(b'{"driver_ids": [1], "features": {"x": 1}}', drivers)

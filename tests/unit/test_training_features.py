@@ -23,6 +23,7 @@ from driver_ranking.pipelines.training.rows import (
     feature_rows,
     filled_features,
     groups_of,
+    signed_rows,
 )
 
 
@@ -48,6 +49,20 @@ def test_with_texts_they_are_a_frame_of_the_columns_in_their_order() -> None:
     assert given.columns.tolist() == ["zone", "km", "code"]
     assert given.iloc[0].tolist() == ["north", 3.0, b"a"]
     assert has_all_features(filled_features(rows)).tolist() == [True, False]
+
+
+def test_a_boolean_of_the_request_is_signed_as_one_and_fitted_on_as_a_number() -> None:
+    rows = extracted({"rate": [0.5, 1.0], "night": [True, False], "rainy": [True, None]}, ("rainy",), rainy=0.0)
+    given, signed = feature_rows(rows), signed_rows(rows)
+    assert isinstance(given, np.ndarray)
+    assert given.tolist() == [[0.5, 1, 1], [1, 0, 0]]
+    assert isinstance(signed, pd.DataFrame)
+    assert signed.dtypes.astype(str).to_dict() == {"rate": "float64", "night": "float64", "rainy": "bool"}
+    assert signed.to_numpy(float).tolist() == given.tolist()
+    assert isinstance(signed_rows(extracted({"rate": [0.5]})), np.ndarray)
+    frame = feature_rows(extracted({"zone": ["north"], "rainy": [True]}, ("rainy",)))
+    assert isinstance(frame, pd.DataFrame)
+    assert frame["rainy"].dtype == bool
 
 
 def test_a_default_stands_for_what_is_missing() -> None:

@@ -38,6 +38,9 @@ class Store:
     def sample(self, count: int) -> NDArray[np.int64]:
         return np.array([1, 2], dtype=np.int64)[:count]
 
+    def sample_keys(self, candidate: str, count: int) -> None:
+        """Say that it is of a kind of which it can't be told."""
+
     async def read_async(self, driver_id: NDArray[np.int64], *_: Any, request: Any) -> OnlineFeatures:
         assert request is None
         return OnlineFeatures(driver_id[:, np.newaxis].astype(np.float64), driver_id)
@@ -92,8 +95,6 @@ def test_a_model_that_fails_on_them_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "contract",
     [
-        RankingContract(Input("driver_id", "INT64"), (), WANTED),  # without an example
-        RankingContract(Input("driver_id", "INT64"), (), (Input("of a view", "FP64"),)),
         RankingContract(Input("driver_id", "INT64"), (Input("zone", "BYTES"),)),
         RankingContract(Input("restaurant", "BYTES")),
     ],
@@ -102,3 +103,14 @@ def test_what_the_store_can_not_be_asked_for_is_not_tried(contract: RankingContr
     model = Models("nowhere")
     assert trial(model, contract) == Trial(Outcome.NOT_POSSIBLE)
     assert model.seen == []
+
+
+def test_without_an_example_requests_are_made_up_that_say_nothing_about_the_model() -> None:
+    model = Models("nowhere")
+    found = trial(model, RankingContract(Input("driver_id", "INT64"), (), WANTED))
+    assert found.outcome is Outcome.NOT_POSSIBLE
+    assert found.example is not None
+    assert found.example.candidate.tolist() == [1, 2]
+    assert {name: values.tolist() for name, values in found.example.request.items()} == {"wait": [1.0], "people": [1]}
+    model.predict = lambda features: features[:, 0] / 0  # type: ignore[method-assign]
+    assert trial(model, RankingContract(Input("driver_id", "INT64"), (), WANTED)) == Trial(Outcome.NOT_POSSIBLE)

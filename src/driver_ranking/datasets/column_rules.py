@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from driver_ranking.feature_store.entity_columns import Reading
-from feast_columnar.exactness import EXACT_INTEGERS
+from feast_columnar.exactness import EXACT_INTEGERS, EXACT_SINGLE_INTEGERS
 from feast_columnar.offline.rules import ISO_TIME, literal, quoted
 
 _NAIVE_PATTERN = r"\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*"
@@ -130,25 +130,35 @@ def _within(integer: _Reader | None, least: int, most: int) -> _Reader | None:
 
 def _number(name: str, sql_type: str) -> _Reader | None:
     """Read a double. NaN is nothing; an integer that no double holds exactly is at fault."""
-    value, too_large = f"TRY_CAST({name} AS DOUBLE)", f"NOT BETWEEN {-EXACT_INTEGERS} AND {EXACT_INTEGERS}"
+    value = f"TRY_CAST({name} AS DOUBLE)"
     if sql_type == "VARCHAR":
-        integer = f"TRY_CAST({name} AS HUGEINT)"
-        rounded = f"{_matches(name, _INTEGER_PATTERN)} AND ({integer} IS NULL OR {integer} {too_large})"
-        return _Reader(_or_nothing(value), f"({_no_number(name, value)} OR ({rounded}))")
+        return _Reader(_or_nothing(value), f"({_no_number(name, value)} OR ({_too_large(name, EXACT_INTEGERS)}))")
     if sql_type in _INTEGER_TYPES:
-        return _Reader(value, f"{name} {too_large}")
+        return _Reader(value, f"{name} {_beyond(EXACT_INTEGERS)}")
     return _Reader(_or_nothing(value)) if sql_type in _FLOAT_TYPES else None
 
 
 def _float(name: str, sql_type: str) -> _Reader | None:
-    """Read a double that a float32 holds: of text the nearest one."""
+    """Read a double that a float32 holds: of a text with a fraction the nearest one, of integers only what is exact."""
     value = f"CAST(TRY_CAST({name} AS FLOAT) AS DOUBLE)"
     if sql_type == "VARCHAR":
-        return _Reader(_or_nothing(value), _no_number(name, value))
-    exact = _number(name, sql_type)
-    if exact is None:
-        return None
-    return _Reader(_or_nothing(value), f"({exact.fault} OR {value} IS DISTINCT FROM CAST({name} AS DOUBLE))")
+        return _Reader(
+            _or_nothing(value), f"({_no_number(name, value)} OR ({_too_large(name, EXACT_SINGLE_INTEGERS)}))"
+        )
+    if sql_type in _INTEGER_TYPES:
+        return _Reader(value, f"{name} {_beyond(EXACT_SINGLE_INTEGERS)}")
+    rounded = f"{value} IS DISTINCT FROM CAST({name} AS DOUBLE)"
+    return _Reader(_or_nothing(value), f"({rounded})") if sql_type in _FLOAT_TYPES else None
+
+
+def _too_large(text: str, most: int) -> str:
+    """Return when a text is an integer of which floats have not all that come before it."""
+    integer = f"TRY_CAST({text} AS HUGEINT)"
+    return f"{_matches(text, _INTEGER_PATTERN)} AND ({integer} IS NULL OR {integer} {_beyond(most)})"
+
+
+def _beyond(most: int) -> str:
+    return f"NOT BETWEEN {-most} AND {most}"
 
 
 def _no_number(name: str, value: str) -> str:

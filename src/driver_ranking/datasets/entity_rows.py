@@ -19,8 +19,8 @@ from driver_ranking.errors import SettingError
 from driver_ranking.feature_store.entity_columns import EntityColumn, Reading
 
 _KEY_TYPES: Final = {"integer": Reading.INTEGER, "text": Reading.TEXT}
-_FEATURE_TYPES: Final = {"number": Reading.NUMBER, "text": Reading.TEXT}
-_PARQUET_TYPES: Final = {"VARCHAR": Reading.TEXT, "BLOB": Reading.BYTES}
+_FEATURE_TYPES: Final = {"number": Reading.NUMBER, "text": Reading.TEXT, "boolean": Reading.BOOLEAN}
+_PARQUET_TYPES: Final = {"VARCHAR": Reading.TEXT, "BLOB": Reading.BYTES, "BOOLEAN": Reading.BOOLEAN}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EntityRows:
         digest: Of all values, if these are text; the same whatever order they are read in.
         filled: The columns that have a value in each row.
         features: What is known of columns that models may take: those that the catalog names so and, of a Parquet file,
-            all; one that is neither a text nor bytes is taken for a number.
+            all; one that is neither a text nor bytes nor a boolean is taken for a number.
     """
 
     filepath: str
@@ -107,8 +107,8 @@ class EntityRowsDataset(AbstractDataset[Never, EntityRows]):
             key_columns: Columns of keys: a list of integers, or names with ``integer`` or ``text``. The join keys of
                 the feature views need not be named: what they are is known of the feature repo.
             number_columns: Columns of finite numbers, labels for example.
-            feature_columns: What models take of the rows themselves, names with ``number`` or ``text``: the request
-                features of a text file, which has no types. A value may be missing.
+            feature_columns: What models take of the rows themselves, names with ``number``, ``text`` or ``boolean``
+                (true or false): the request features of a text file, which has no types. A value may be missing.
             credentials: What the file system needs to let one in; with ``fs_args``, what fsspec is given.
             fs_args: More options of the file system.
             metadata: What Kedro's plugins are told of this dataset.
@@ -186,6 +186,11 @@ def _by_name(key_columns: Collection[str] | Mapping[str, str]) -> Mapping[str, s
 def _readings(setting: str, types: Mapping[str, str], known: Mapping[str, Reading]) -> dict[str, Reading]:
     for name, kind in types.items():
         if kind not in known:
-            message = f"`{setting}` has {kind!r} as the type of {name!r}; it may be {' or '.join(known)}."
+            message = f"`{setting}` has {kind!r} as the type of {name!r}; it may be {_or(known)}."
             raise SettingError(message)
     return {name: known[kind] for name, kind in types.items()}
+
+
+def _or(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}"

@@ -20,7 +20,7 @@ class Reading(StrEnum):
     EXACT_INTEGER = "an integer below 2^53"
     SHORT_INTEGER = "an integer of 32 bits"
     NUMBER = "a number (of integers, one up to 2^53)"
-    FLOAT = "a number that a float32 holds"
+    FLOAT = "a number that a float32 holds (of integers, one up to 2^24)"
     BOOLEAN = "true or false"
     TEXT = "a text"
     BYTES = "bytes"
@@ -47,7 +47,7 @@ class EntityColumn:
 
 
 _DECLARED: Final[Mapping[str, Reading]] = {
-    "INT32": Reading.INTEGER,  # one that is too large is a key that the view does not have
+    "INT32": Reading.SHORT_INTEGER,
     "INT64": Reading.INTEGER,
     "FLOAT": Reading.NUMBER,  # not rounded to what a request source declares: Feast hands it over as it is
     "DOUBLE": Reading.NUMBER,
@@ -67,10 +67,12 @@ _SIGNED: Final[Mapping[str, Reading]] = {
     "binary": Reading.BYTES,
 }
 _NUMBERS: Final = ("double", "float", "long", "integer")
+_WHOLE: Final = {Reading.INTEGER, Reading.SHORT_INTEGER}
 # how a column is read that the repo declares and a signature names as well: as the repo has it, and so that it fits
 _BOTH: Final[Mapping[tuple[Reading, str], Reading]] = {
     **{(Reading.INTEGER, kind): Reading.EXACT_INTEGER for kind in _NUMBERS},
     (Reading.INTEGER, "integer"): Reading.SHORT_INTEGER,
+    **{(Reading.SHORT_INTEGER, kind): Reading.SHORT_INTEGER for kind in _NUMBERS},
     **{(Reading.BOOLEAN, kind): Reading.BOOLEAN for kind in (*_NUMBERS, "boolean")},
     (Reading.NUMBER, "double"): Reading.NUMBER,
     (Reading.NUMBER, "float"): Reading.FLOAT,
@@ -120,19 +122,26 @@ def with_request_features(
     return found
 
 
-def require_request_features(model: RegisteredModel, requested: Iterable[str], columns: tuple[str, ...]) -> None:
+def require_request_features(
+    model: RegisteredModel, requested: Iterable[str], columns: tuple[str, ...]
+) -> tuple[str, ...]:
     """Check that entity rows have the columns of a model's signature that come with the request.
 
+    Returns:
+        Those that they have. One that has a default may be nowhere: it is missing in each row.
+
     Raises:
-        RequestError: One is missing.
+        RequestError: Another one is missing.
     """
-    missing = [name for name in requested if name not in columns]
+    present = tuple(name for name in requested if name in columns)
+    missing = [name for name in requested if name not in {*present, *model.optional_columns}]
     if missing:
         message = (
             f"The entity rows lack the column {', '.join(map(repr, missing))}, which the {model.label} takes from the "
             f"request; they have {', '.join(map(repr, columns))}."
         )
         raise RequestError(message)
+    return present
 
 
 def _keys(service: "FeatureService", defined: DefinedViews) -> Iterator[EntityColumn]:
@@ -157,6 +166,8 @@ def _merged(columns: Iterable[EntityColumn]) -> dict[str, EntityColumn]:
         other = found.setdefault(column.name, column)
         if other.reading is Reading.UNKNOWN:
             found[column.name] = column
+        elif column.required and {column.reading, other.reading} == _WHOLE:  # a view of 32 bits has no larger keys
+            found[column.name] = replace(other, reading=Reading.INTEGER)
         elif column.reading not in {other.reading, Reading.UNKNOWN}:
             message = (
                 f"The column {column.name!r} is declared in two ways: as {other.role} it is {other.reading}, as "

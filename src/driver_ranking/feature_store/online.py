@@ -2,7 +2,7 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,10 @@ class _Reader:
     def sample(self, count: int) -> NDArray[np.int64]:
         with own_errors():
             return self.reader.sample(count)
+
+    def sample_keys(self, candidate: str, count: int) -> dict[str, list[Any]] | None:
+        with own_errors():
+            return self.reader.sample_keys(candidate, count)
 
     def lacking(self) -> tuple[str, ...]:
         with own_errors():

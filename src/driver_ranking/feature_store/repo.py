@@ -23,7 +23,9 @@ from feast_columnar import redaction
 from feast_columnar.feature_service import service_columns
 
 if TYPE_CHECKING:
-    from feast import FeatureService, FeatureStore
+    from collections.abc import Iterable
+
+    from feast import Entity, FeatureService, FeatureStore
     from feast.repo_contents import RepoContents
 
 logger = logging.getLogger(__name__)
@@ -77,14 +79,16 @@ class FeatureRepo:
         """Read what the Python files of the repo define.
 
         Raises:
-            FeatureStoreError: A file can't be imported.
+            FeatureStoreError: A file can't be imported, or two things that differ have one name.
         """
         config = self.open().config
         from feast.repo_operations import _get_repo_contents
 
         with explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
             contents: RepoContents = _get_repo_contents(self.path, config.project, config)
-            return contents
+        for what, defined in (("entities", contents.entities), ("feature services", contents.feature_services)):
+            _require_one_meaning(self.path, what, defined)
+        return contents
 
     def apply(self, definitions: "RepoContents") -> "FeatureStore":
         """Bring the registry and the online store to the definitions; what is no longer defined is removed.
@@ -124,6 +128,18 @@ class ServiceFeatures:
     service: "FeatureService"
     full_names: bool
     columns: tuple[str, ...]
+
+
+def _require_one_meaning(path: Path, what: str, defined: "Iterable[Entity | FeatureService]") -> None:
+    """Refuse a name that stands for two things: Feast refuses that of views and sources, and else takes any of them."""
+    named: dict[str, Entity | FeatureService] = {}
+    for one in defined:
+        if named.setdefault(one.name, one) != one:
+            message = (
+                f"The definitions in {path} have two {what} named {one.name!r} that differ: rename one of them. Views "
+                f"and models that refer to this name could mean either."
+            )
+            raise FeatureStoreError(message)
 
 
 def find_service(store: "FeatureStore", name: str) -> "FeatureService":

@@ -45,7 +45,8 @@ def fitted(
         requested: Which columns of its signature come with the request.
 
     Raises:
-        RequestError: The rows lack a request feature, or have a column with a type or a value that does not fit.
+        RequestError: The rows lack a request feature that has no default, or have a column with a type or a value that
+            does not fit.
         FeatureStoreError: Two views of the service declare a column in different ways.
         ModelSignatureError: The model takes a column as something else than what the repo declares.
     """
@@ -57,7 +58,7 @@ def fitted(
 
     wanted = service_columns(service, defined)
     if model is not None:
-        require_request_features(model, requested, rows.columns)
-        wanted = with_request_features(wanted, model, requested)
+        present = require_request_features(model, requested, rows.columns)
+        wanted = with_request_features(wanted, model, present)
     typed: Rows = rows.typed(wanted.values())
     return typed

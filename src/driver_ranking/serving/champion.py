@@ -12,10 +12,11 @@ from driver_ranking.feature_store.online import open_reader
 from driver_ranking.feature_store.repo import FeatureRepo, find_service
 from driver_ranking.features import Defaults, FeatureRows, Features
 from driver_ranking.model import ModelRegistry, RegisteredModel, RegistryLocation
+from driver_ranking.model_defaults import has_default
 from driver_ranking.model_features import features_of
 from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
-from driver_ranking.serving.contract import DRIVER, RankingContract, contract_of
+from driver_ranking.serving.contract import RankingContract, contract_of
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.request_features import FeatureColumns, for_views
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from feast_columnar.online.reader import OnlineReader
     from feast_columnar.online.requested import Keys
-
-
-KEY = DRIVER
 
 
 @dataclass(frozen=True)
@@ -143,9 +141,7 @@ class Champion:
 
     def has_default(self, name: str) -> bool:
         """Return whether something stands for a feature of this name where it is missing."""
-        if self.defaults is None or name not in self.model.number_columns:
-            return self.defaults is not None and name in self.defaults.texts
-        return not np.isnan(self.defaults.numbers[self.model.number_columns.index(name)])
+        return self.defaults is not None and has_default(self.model, self.defaults, name)
 
     async def score(self, query: RankingQuery, was_read: "Callable[[], None]") -> ScoredCandidates:
         """Read the features of candidates, as of now, and score those that have them all.
@@ -168,7 +164,7 @@ class Champion:
         read = time.perf_counter()
         features = self.columns.put_together(found, given)
         seen = _kept(features)
-        rows = await self.predictor.predicted_rows(features, self.defaults)
+        rows = await self.predictor.predicted_rows(features, self.defaults, found.unreadable)
         spent = read - start, time.perf_counter() - read
         return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen)
 

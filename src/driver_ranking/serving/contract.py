@@ -19,6 +19,9 @@ SCORE, STATUS, FEATURE_AGE = "score", "status", "feature_age"
 DRIVER: Final = "driver_id"
 """The key of what is ranked where several would do, and the one whose candidates are called drivers."""
 
+MOST_INPUTS: Final = 500
+"""How many inputs a request may have: what a model takes more of can't be asked for."""
+
 DTYPES: Final[Mapping[str, type[np.generic]]] = {
     "FP64": np.float64,
     "FP32": np.float32,
@@ -39,7 +42,11 @@ _OF_COLUMNS: Final = {
     "binary": "BYTES",
 }
 _OF_KEYS: Final = {"Int64": "INT64", "Int32": "INT32", "String": "BYTES", "Bytes": "BYTES"}
-_OF_REQUESTS: Final = {"Float64": "FP64", "Float32": "FP32", "Bool": "BOOL"} | _OF_KEYS
+# an on-demand view is given what a request has: neither Feast nor a batch run rounds it to what the view declares
+_OF_REQUESTS: Final = {"Float64": "FP64", "Float32": "FP64", "Bool": "BOOL"} | _OF_KEYS
+# of one name, values of the narrower type are what both can be given, as a batch run has it: which type in a signature
+# narrows which of the feature repo, and to what
+_NARROWED: Final = {("Float64", "float"): "FP32", ("Float32", "float"): "FP32", ("Int64", "integer"): "INT32"}
 _LONGEST_SHOWN = 60  # characters of a text in a message
 
 
@@ -65,19 +72,26 @@ class RankingContract:
     Attributes:
         candidate: The key of what is ranked, ``[n]``.
         keys: The other keys, ``[1]`` where all candidates have one, or ``[n]``.
-        request: The features that come with the request, ``[1]`` or ``[n]``; one that is left out is missing.
+        request: The features that come with the request, ``[1]`` or ``[n]``, whose values may be missing.
         features: The datatypes of the model's features, by name: each can be asked for as an output.
+        optional: Which of the request features may be left out: a default stands for each, no view computes from it.
     """
 
     candidate: Input
     keys: tuple[Input, ...] = ()
     request: tuple[Input, ...] = ()
     features: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Input]:
         """Return all inputs by name, the candidates first."""
         return {one.name: one for one in (self.candidate, *self.keys, *self.request)}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the names of the inputs that each request has, the candidates first."""
+        return tuple(name for name in self.inputs if name not in self.optional)
 
     @property
     def is_integers(self) -> bool:
@@ -86,7 +100,9 @@ class RankingContract:
 
     def has_inputs_of(self, other: "RankingContract | None") -> bool:
         """Return whether what was checked against another contract, if any, means the same by this one."""
-        return other is not None and list(self.inputs.values()) == list(other.inputs.values())
+        if other is None or list(self.inputs.values()) != list(other.inputs.values()):
+            return False
+        return self.optional == other.optional
 
     @property
     def noun(self) -> str:
@@ -125,7 +141,8 @@ def contract_of(
     """Return what requests for a model have to have.
 
     What is wanted for several ends under one name is one input: a key that is a feature too, or what a view computes
-    from and the model takes as well. Its type is then the one that the feature repo declares.
+    from and the model takes as well. Its type is then the one that the feature repo declares, of request features the
+    narrower one.
 
     Args:
         model: The model.
@@ -134,7 +151,8 @@ def contract_of(
         request: What on-demand feature views compute from besides, likewise.
 
     Raises:
-        UnservableInputError: What is ranked can't be told, a type can't be sent, or a name stands for two things.
+        UnservableInputError: What is ranked can't be told, a type can't be sent, a name stands for two things, or there
+            are more inputs than a request may have.
         ModelSignatureError: A column of the signature can't hold exactly what the feature repo declares by its name.
     """
     candidate = _candidate(model, keys)
@@ -145,12 +163,16 @@ def contract_of(
     asked = {
         name: Input(name, _OF_COLUMNS[model.types[name]], model.types[name] != "binary") for name in features.requested
     }
-    asked |= {name: _input(name, kind, _OF_REQUESTS, "The request feature") for name, kind in request.items()}
+    for name, kind in request.items():
+        one = _input(name, kind, _OF_REQUESTS, "The request feature")
+        asked[name] = replace(one, datatype=_NARROWED.get((str(kind), model.types.get(name, "")), one.datatype))
+    _require_few(model, len(inputs.keys() | asked.keys()))
     return RankingContract(
         inputs[candidate],
         tuple(one for name, one in inputs.items() if name != candidate),
         tuple(one for name, one in asked.items() if name not in keys),
         {name: _OF_COLUMNS[kind] for name, kind in model.types.items()},
+        tuple(name for name in model.optional_columns if name not in declared),
     )
 
 
@@ -186,8 +208,17 @@ def _require_distinct(features: ModelFeatures, *inputs: "Mapping[str, FeastType]
 
 
 def _require_fitting(model: RegisteredModel, declared: Mapping[str, str]) -> None:
-    kinds = tuple(model.types[name] for name in declared)
-    require_fitting_types(replace(model, feature_names=tuple(declared), feature_types=kinds), declared)
+    kinds = {name: model.types[name] for name, kind in declared.items() if (kind, model.types[name]) not in _NARROWED}
+    require_fitting_types(replace(model, feature_names=tuple(kinds), feature_types=tuple(kinds.values())), declared)
+
+
+def _require_few(model: RegisteredModel, count: int) -> None:
+    if count > MOST_INPUTS:
+        message = (
+            f"The {model.label} takes {count} inputs of a request, keys and request features; at most {MOST_INPUTS} "
+            f"are taken. Let a feature view offer some of them."
+        )
+        raise UnservableInputError(message)
 
 
 def _input(name: str, kind: "FeastType", datatypes: Mapping[str, str], what: str) -> Input:

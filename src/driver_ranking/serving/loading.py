@@ -37,7 +37,7 @@ _STOPPING = "The server is stopping."
 _UNTRIED = {
     Outcome.NO_ROWS: "the online store has no rows that it can be tried on, or can't be read. It is tried as soon as "
     "there are some.",
-    Outcome.NOT_POSSIBLE: "what its requests have beside one integer key is not known here.",
+    Outcome.NOT_POSSIBLE: "what its requests have is not known here.",
 }
 _MOST_STUCK = 8  # loads that may be left alone
 _LONGEST_PAUSE = 60.0  # seconds

@@ -2,6 +2,9 @@
 
 import time
 
+import numpy as np
+from numpy.typing import NDArray
+
 from driver_ranking.errors import DriverRankingError, ModelError, ModelTimeoutError
 from driver_ranking.features import Defaults, Features
 from driver_ranking.model import Predictor
@@ -37,7 +40,12 @@ class PacedPredictor:
         """Return why nothing can be predicted at the moment, fit for a client; None where it can."""
         return self._stuck() if self._calls.all_stuck else None
 
-    async def predicted_rows(self, features: Features, defaults: Defaults | None = None) -> ScoredRows:
+    async def predicted_rows(
+        self,
+        features: Features,
+        defaults: Defaults | None = None,
+        unreadable: NDArray[np.bool_] | None = None,
+    ) -> ScoredRows:
         """Score like ``ranking.predicted_rows``.
 
         Raises:
@@ -45,9 +53,9 @@ class PacedPredictor:
             ModelError: The model fails.
         """
         if self._is_quick:
-            return self._timed(features, defaults)
+            return self._timed(features, defaults, unreadable)
         try:
-            return await self._calls.run(self._time_limit, self._timed, features, defaults)
+            return await self._calls.run(self._time_limit, self._timed, features, defaults, unreadable)
         except OverTimeError as error:
             message = f"The {self.model.label} did not answer within {self._time_limit:g} s."
             raise ModelTimeoutError(message) from error
@@ -60,10 +68,10 @@ class PacedPredictor:
             f"Load a version that answers, or restart the service."
         )
 
-    def _timed(self, features: Features, defaults: Defaults | None) -> ScoredRows:
+    def _timed(self, features: Features, defaults: Defaults | None, unreadable: NDArray[np.bool_] | None) -> ScoredRows:
         start = time.perf_counter()
         try:
-            return predicted_rows(features, self.predict, defaults)
+            return predicted_rows(features, self.predict, defaults, unreadable)
         except DriverRankingError:
             raise
         except BaseException as error:  # whatever a model raises, in the event loop too, is one failed request

@@ -19,7 +19,8 @@ class RankingQuery:
         candidate: The candidates ``[n]``, n at least 1: int64, or objects (str or bytes).
         keys: The other keys by name, ``[1]`` or ``[n]``: int64, or objects; none is missing.
         request: The request features by name, ``[1]`` or ``[n]``: float64 with NaN, int64, bool, or objects with None
-            where a value is missing. All of the contract's are there; one that was left out is ``[1]``, missing.
+            where a value is missing. All of the contract's are there; one that may be left out, and was, is ``[1]``,
+            missing.
     """
 
     candidate: NDArray[Any]

@@ -163,7 +163,7 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
                 "feature_service": model.feature_service,
                 "features": ",".join(model.feature_names),
                 "candidate_key": rules.contract.candidate.name,
-                "optional_inputs": ",".join(one.name for one in rules.contract.request),
+                "optional_inputs": ",".join(rules.contract.optional),
             }
         inputs = {one.name: one.datatype for one in rules.contract.inputs.values()} if rules else {}
         return MetadataModelResponse(

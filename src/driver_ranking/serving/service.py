@@ -175,7 +175,7 @@ class RankingService:
 
         Args:
             asked: What was checked against the `contract`, with no await since; or int64 ``[n]`` candidates alone, n at
-                least 1: request features are then missing.
+                least 1, of a model that needs nothing else.
             top_k: How many to return at most.
             request_id: How the log names the request.
 
@@ -266,7 +266,7 @@ class RankingService:
 def _checked(asked: RankingQuery | NDArray[np.int64], contract: RankingContract) -> RankingQuery:
     """Return what is asked for, with all that the contract has."""
     if not isinstance(asked, RankingQuery):
-        asked = RankingQuery(asked, {}, dict.fromkeys([one.name for one in contract.request], NOT_GIVEN))
+        asked = RankingQuery(asked, {}, dict.fromkeys(contract.optional, NOT_GIVEN))
     if asked.is_integers and contract.is_integers:
         return asked
     keys, request = ({one.name for one in some} for some in (contract.keys, contract.request))
@@ -284,7 +284,7 @@ def _none_left(query: RankingQuery, contract: RankingContract, ranking: Ranking,
     named = ", ".join(repr(name) for name, missing in absent.items() if missing.any())
     reason = "there are no features, or none that are recent enough,"
     if named:
-        asked = f"the request lacks {named} (left out, null or NaN)"
+        asked = f"the request lacks {named} (null or NaN)"
         lacking = np.zeros(len(query), dtype=np.bool_)
         for missing in absent.values():
             lacking |= missing

@@ -2,24 +2,27 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driver_ranking.errors import ModelError, ModelTrialError, StoreUnavailableError
+from driver_ranking.errors import DriverRankingError, ModelError, ModelTrialError, StoreUnavailableError
 from driver_ranking.features import FeatureRows
 from driver_ranking.model_trial import example_rows
 from driver_ranking.serving.champion import Champion, ScoredCandidates
 from driver_ranking.serving.coalescing import Coalescer
-from driver_ranking.serving.contract import DTYPES
+from driver_ranking.serving.contract import DTYPES, Input
 from driver_ranking.serving.query import RankingQuery
 
 T = TypeVar("T")
 
 _ROWS, _EXAMPLE = 100, 3
+_NOT_TOLD = RankingQuery(np.empty(0, dtype=np.int64))
+_WIDE = {"INT32": "INT64", "INT64": "INT64"}  # as queries have integers
 
 
 class Outcome(Enum):
@@ -52,32 +55,63 @@ async def try_on_stored_rows(champion: Champion, read_timeout: float) -> Trial:
 
     Returns:
         Whether there were any with all features, so that it was tried. A store that has none, or does not answer, says
-        nothing about a model. It is not possible where what else requests have can't be told: other keys, or request
-        features of which the model's input example has none.
+        nothing about a model. It is not possible where the store is of a kind whose keys can't be told, or where what
+        else requests have can't be: request features of which the model's input example has none.
 
     Raises:
         ModelTrialError: It fails, does not answer in time, or gives scores that are not finite numbers.
         DriverRankingError: Its features can't be read, though the store answers.
     """
     request = await _example(champion, read_timeout)
-    if request is None or champion.contract.keys or champion.contract.candidate.datatype == "BYTES":
-        return Trial(Outcome.NOT_POSSIBLE)
     try:
-        candidate = await _within(champion, read_timeout, lambda: champion.reader.sample(_ROWS))
-        if candidate is None or not candidate.size:
+        keys = await _within(champion, read_timeout, lambda: _sampled(champion))
+        if keys is _NOT_TOLD:
+            return Trial(Outcome.NOT_POSSIBLE)
+        if keys is None or not len(keys):
             return Trial(Outcome.NO_ROWS)
-        together = await _scored(champion, RankingQuery(candidate, {}, request), read_timeout)
-        complete = candidate[together.rows.scored]
+        if request is None:
+            return Trial(Outcome.NOT_POSSIBLE, await _with_made_up_request(champion, keys, read_timeout))
+        together = await _scored(champion, replace(keys, request=request), read_timeout)
+        complete = keys.candidate[together.rows.scored]
         if not complete.size:
             return Trial(Outcome.NO_ROWS)
-        await _scored(champion, RankingQuery(complete[:1], {}, request), read_timeout)
+        await _scored(champion, RankingQuery(complete[:1], keys.keys, request), read_timeout)
     except StoreUnavailableError:
         return Trial(Outcome.NO_ROWS)
     except ModelError as error:
         fails = f"The {champion.model.label} fails on rows that the online store has"
         message, reason = f"{fails}: {error}", f"{fails}: {error.public_message}"
         raise ModelTrialError(message, reason) from error
-    return Trial(Outcome.PASSED, RankingQuery(complete[:_EXAMPLE], {}, request))
+    return Trial(Outcome.PASSED, RankingQuery(complete[:_EXAMPLE], keys.keys, request))
+
+
+def _sampled(champion: Champion) -> RankingQuery:
+    """Return candidates that the store has rows of, with the other keys, or that it can't be told."""
+    contract = champion.contract
+    if not contract.keys and contract.candidate.datatype != "BYTES":
+        return RankingQuery(champion.reader.sample(_ROWS))
+    found = champion.reader.sample_keys(contract.candidate.name, _ROWS)
+    if found is None:
+        return _NOT_TOLD
+    columns = {
+        name: np.array(values, DTYPES[_WIDE.get(contract.inputs[name].datatype, "BYTES")])
+        for name, values in found.items()
+    }
+    return RankingQuery(columns.pop(contract.candidate.name), columns)
+
+
+async def _with_made_up_request(champion: Champion, keys: RankingQuery, read_timeout: float) -> RankingQuery | None:
+    """Return a request that can be answered, with request features that are made up; None if that one can't be."""
+    request = {one.name: np.array([_made_up(one)], DTYPES[one.datatype]) for one in champion.contract.request}
+    with suppress(DriverRankingError):  # it says nothing about the model
+        together = await _scored(champion, replace(keys, request=request), read_timeout)
+        complete = keys.candidate[together.rows.scored]
+        return RankingQuery(complete[:_EXAMPLE], keys.keys, request) if complete.size else None
+    return None
+
+
+def _made_up(one: Input) -> float | str | bytes:
+    return 1 if one.datatype != "BYTES" else "a" if one.is_text else b"a"
 
 
 async def _example(champion: Champion, time_limit: float) -> dict[str, NDArray[Any]] | None:

@@ -1,4 +1,4 @@
-"""Rides: a rider and a driver are one key, a zone another, and the model takes what only the request knows."""
+"""Rides: a rider and a driver are one key, a zone another that the model takes too, with what only a request knows."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ PICKUPS = ["street", "station", "Flughafen Zürich"]
 TAGS = {
     "feature_service": "rides_v1",
     "candidate_key": "driver_id",
-    "request_features": "distance_km, is_raining, pickup",
+    "request_features": "distance_km, is_raining, pickup, zone",
     "defaults": json.dumps({"shared_trips": 0, "is_raining": False}),
 }
 TRAINING = {
     "feature_service": "rides_v1",
     "candidate_key": "driver_id",
-    "request_features": ["distance_km", "pickup"],  # of text files no truths, but numbers and texts
-    "defaults": {"shared_trips": 0},
+    "request_features": ["distance_km", "pickup", "is_raining", "zone"],
+    "defaults": {"shared_trips": 0, "is_raining": False},
+    "estimator": {"arguments": {"alpha": 0.1}},  # demand and zone say the same
 }
 CONTRACT = RankingContract(
     Input("driver_id", "BYTES"),
@@ -51,22 +52,25 @@ CONTRACT = RankingContract(
         "distance_km": "FP64",
         "shared_trips": "INT64",
         "acceptance": "FP32",
+        "zone": "BYTES",  # a key of its own, and what the model takes of the request
         "is_raining": "BOOL",
         "tip_rate": "FP64",
         "on_shift": "BOOL",
     },
+    optional=("is_raining",),
 )
 
 
 def write_rides(project: Path, now: datetime) -> ForeignProject:
     """Make a project one of rides."""
     install_definitions(project, "rides")
-    say_what_orders_have(project, {"distance_km": "number", "pickup": "text"})
+    say_what_orders_have(project, {"distance_km": "number", "pickup": "text", "is_raining": "boolean"})
     rng = np.random.default_rng(29)
     for name, rows in _tables(rng, now).items():
         rows.to_parquet(project / f"data/01_raw/{name}.parquet", index=False)
     example = _features(rng, 400)[list(CONTRACT.features)]
     label = example["acceptance"] * example["distance_km"] + 3 * (example["pickup"] == "street") + example["demand"]
+    label += 2 * (example["zone"] == "süd")
     regressor = lightgbm.LGBMRegressor(n_estimators=20, min_child_samples=5, verbose=-1)
     model = regressor.fit(_categories(example), label)
 
@@ -83,7 +87,7 @@ def write_rides(project: Path, now: datetime) -> ForeignProject:
 
 
 def _categories(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.astype({"pickup": pd.CategoricalDtype(PICKUPS)})
+    return rows.astype({"pickup": pd.CategoricalDtype(PICKUPS), "zone": pd.CategoricalDtype([*ZONES, OLD_ZONE])})
 
 
 def _features(rng: np.random.Generator, count: int) -> pd.DataFrame:
@@ -95,6 +99,7 @@ def _features(rng: np.random.Generator, count: int) -> pd.DataFrame:
             "shared_trips": rng.integers(0, 20, count),
             "acceptance": rng.random(count, dtype=np.float32),
             "is_raining": rng.random(count) < 0.5,
+            "zone": rng.choice(np.array(ZONES, dtype=object), count),
             "tip_rate": rng.random(count),
             "on_shift": rng.random(count) < 0.5,
         }

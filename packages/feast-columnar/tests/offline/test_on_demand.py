@@ -176,6 +176,16 @@ def test_what_a_view_does_not_declare_is_refused(asof_repo: AsofRepo, given: Any
         OnDemand((applied,), ("odd:odd",)).add(rows)
 
 
+def test_no_rows_have_no_features_but_columns_of_them(repo: AsofRepo) -> None:
+    from feast_columnar.offline.on_demand import OnDemand
+
+    view = repo.open().get_on_demand_feature_view("twice")
+    nobody = pa.table({"trips": pa.array([], pa.int32())})
+    for present in ({}, {"twice": ()}):
+        made = OnDemand((view,), ("twice:twice",), present=present).add(nobody)
+        assert made.schema == pa.schema({"trips": pa.int32(), "twice": pa.int64()})
+
+
 def test_a_type_without_columns_is_refused_by_name() -> None:
     from feast_columnar.offline.on_demand import _declared
 

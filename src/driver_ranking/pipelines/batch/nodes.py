@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from driver_ranking.errors import MissingFeatureError, RequestError
 from driver_ranking.features import Defaults
+from driver_ranking.model_defaults import has_default
 from driver_ranking.pipelines.batch.recorded_defaults import notes_of, recorded_defaults
 from driver_ranking.pipelines.fitting import fitted
 from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
@@ -137,8 +138,8 @@ def predict(
     _require_request(recorded(batch_input.schema, REQUEST_KEY), request_name)
     extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
-    _require_columns(batch_input.schema, model)
     defaults = recorded_defaults(batch_input.schema, model, extracted_for)
+    _require_columns(batch_input.schema, model, defaults)
     if isinstance(batch_input, MapsBatches):
         scorer = BatchScorer(model, defaults)
         return batch_input.map_batches(scorer, SCORE_FIELDS, _reporting(model, best_rows_logged))
@@ -178,13 +179,18 @@ def _reporting(model: "RegisteredModel", best_rows_logged: int) -> Callable[[Wri
     return report
 
 
-def _require_columns(schema: pa.Schema, model: "RegisteredModel") -> None:
-    """Refuse rows that lack a column of the model, or have one as the request had it, not read for this model."""
-    missing = [_named(name, model) for name in model.feature_names if name not in schema.names]
+def _require_columns(schema: pa.Schema, model: "RegisteredModel", defaults: Defaults | None) -> None:
+    """Refuse rows that lack a column of the model, or have one as the request had it, not read for this model.
+
+    What comes with a request may be missing altogether where a default stands for it.
+    """
+    optional = [] if defaults is None else [one for one in model.request_features if has_default(model, defaults, one)]
+    missing = [_named(name, model) for name in model.feature_names if name not in schema.names and name not in optional]
     fault = f"lack {', '.join(missing)}, which" if missing else ""
     if not missing:
         requested = [name for name in model.number_columns if name in model.request_features]
-        unread = [_named(name, model) for name in requested if not _is_number(schema.field(name).type)]
+        kinds = {name: schema.field(name).type for name in requested if name in schema.names}
+        unread = [_named(name, model) for name, kind in kinds.items() if not _is_number(kind)]
         fault = f"have {', '.join(unread)}, not read as a number, which" if unread else ""
     if fault:
         message = (

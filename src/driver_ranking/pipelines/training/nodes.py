@@ -29,6 +29,7 @@ from driver_ranking.pipelines.training.rows import (
     filled_features,
     groups_of,
     label_of,
+    signed_rows,
 )
 from driver_ranking.pipelines.training.split import split_by_time
 
@@ -233,7 +234,7 @@ def validate_model(  # noqa: PLR0913, PLR0917 - what a verdict is made of
         estimator=fitted_model,
         feature_names=names,
         feature_service=training["feature_service"],
-        example=feature_rows(example),
+        example=signed_rows(example),
         params=_params(training),
         metrics={**evaluation_metrics, **compared.metrics},
         artifacts={"evaluation.html": evaluation_plot.to_html(include_plotlyjs=True)},

@@ -25,7 +25,12 @@ _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
 
 @dataclass(frozen=True)
 class PlannedModel(RegisteredModel):
-    """A model that is not registered yet. All of its columns are doubles, texts or bytes."""
+    """A model that is not registered yet. Its columns are doubles, texts, bytes and, of the request, booleans."""
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Return none: of what is nowhere, nothing can be learned."""
+        return ()
 
     @property
     def label(self) -> str:
@@ -62,9 +67,9 @@ def planned_model(
     )
 
 
-def model_of_columns(schema: pa.Schema, names: tuple[str, ...]) -> PlannedModel:
-    """Return the model that takes some columns of extracted rows, as they are."""
-    types = tuple(_kind(schema.field(name).type) for name in names)
+def model_of_columns(schema: pa.Schema, names: tuple[str, ...], requested: tuple[str, ...] = ()) -> PlannedModel:
+    """Return the model that takes some columns of extracted rows, as they are; of them some come with the request."""
+    types = tuple(_kind(schema.field(name).type, is_requested=name in requested) for name in names)
     return PlannedModel(**_unregistered(""), feature_names=names, feature_types=types)
 
 
@@ -106,8 +111,8 @@ def _type_of(name: str, needed: "Mapping[str, EntityColumn]", orders: "EntityRow
     reading = needed[name].reading if name in needed else orders.features.get(name)
     if reading is None and name in orders.columns:
         message = (
-            f"{orders.filepath}: nothing says whether the request feature {name!r} is a number or a text. Say so in "
-            f"`feature_columns` of the catalog's entry."
+            f"{orders.filepath}: nothing says whether the request feature {name!r} is a number, a text or a boolean. "
+            f"Say so in `feature_columns` of the catalog's entry."
         )
         raise RequestError(message)
     return _signed(reading)
@@ -116,11 +121,14 @@ def _type_of(name: str, needed: "Mapping[str, EntityColumn]", orders: "EntityRow
 def _signed(reading: "Reading | None") -> str:
     from driver_ranking.feature_store.entity_columns import Reading
 
-    return {Reading.TEXT: "string", Reading.BYTES: "binary"}.get(reading or Reading.NUMBER, "double")
+    kinds = {Reading.TEXT: "string", Reading.BYTES: "binary", Reading.BOOLEAN: "boolean"}
+    return kinds.get(reading or Reading.NUMBER, "double")
 
 
-def _kind(kind: pa.DataType) -> str:
+def _kind(kind: pa.DataType, *, is_requested: bool) -> str:
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if is_requested and pa.types.is_boolean(inner):
+        return "boolean"
     if any(is_text(inner) for is_text in _TEXTS):
         return "string"
     return "binary" if any(is_bytes(inner) for is_bytes in _BYTES) else "double"

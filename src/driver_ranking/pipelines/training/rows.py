@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from driver_ranking.features import FeatureRows, Features
 from driver_ranking.pipelines.batch.recorded_defaults import recorded_defaults
-from driver_ranking.pipelines.training.planned import model_of_columns
+from driver_ranking.pipelines.training.planned import PlannedModel, model_of_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,15 @@ def feature_names(table: pa.Table) -> tuple[str, ...]:
     """Return the columns of extracted rows that the model takes: of its feature service, and of the request."""
     from driver_ranking.feature_store.extraction import feature_columns
 
-    requested = (table.schema.metadata or {}).get(REQUEST_FEATURES_KEY.encode(), b"[]")
-    return feature_columns(table.schema) + tuple(json.loads(requested))
+    return feature_columns(table.schema) + _requested(table.schema)
+
+
+def _requested(schema: pa.Schema) -> tuple[str, ...]:
+    return tuple(json.loads((schema.metadata or {}).get(REQUEST_FEATURES_KEY.encode(), b"[]")))
+
+
+def _model_of(table: pa.Table) -> PlannedModel:
+    return model_of_columns(table.schema, feature_names(table), _requested(table.schema))
 
 
 def filled_features(table: pa.Table) -> Features:
@@ -39,7 +46,7 @@ def filled_features(table: pa.Table) -> Features:
     """
     from driver_ranking.scoring import feature_matrix
 
-    model = model_of_columns(table.schema, feature_names(table))
+    model = _model_of(table)
     (batch,) = table.combine_chunks().to_batches()
     features = feature_matrix(batch, model, lambda row: f"row {row + 1}")
     defaults = recorded_defaults(table.schema, model, extracted_for=model.version)
@@ -48,12 +55,20 @@ def filled_features(table: pa.Table) -> Features:
 
 def feature_rows(table: pa.Table) -> Taken:
     """Return the features of extracted rows as an estimator takes them, with defaults in place of missing ones."""
+    features = filled_features(table)
+    return _as_frame(table, features) if isinstance(features, FeatureRows) else features
+
+
+def signed_rows(table: pa.Table) -> Taken:
+    """Return the same in the types that a signature is to have: a DataFrame where they are not all doubles."""
+    features = filled_features(table)
+    return _as_frame(table, features) if set(_model_of(table).types.values()) != {"double"} else feature_rows(table)
+
+
+def _as_frame(table: pa.Table, features: Features) -> "pd.DataFrame":
     from driver_ranking.model_columns import as_frame
 
-    features = filled_features(table)
-    if isinstance(features, FeatureRows):
-        return as_frame(model_of_columns(table.schema, feature_names(table)))(features)
-    return features
+    return as_frame(_model_of(table))(features)
 
 
 def label_of(table: pa.Table, training: Mapping[str, Any]) -> NDArray[np.float64]:

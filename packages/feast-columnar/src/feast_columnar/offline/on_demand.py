@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.infra.offline_stores.offline_store import RetrievalJob
@@ -18,6 +19,7 @@ from feast.type_map import feast_value_type_to_pa
 from feast.utils import _parse_feature_ref
 
 from feast_columnar.errors import AsofError
+from feast_columnar.nulls import compute_apart, groups_by_nulls
 from feast_columnar.offline.engine import RESERVED
 from feast_columnar.offline.messages import listed
 from feast_columnar.offline.rules import Feature
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 
     from feast.infra.offline_stores.offline_store import RetrievalMetadata
     from feast.infra.registry.base_registry import BaseRegistry
-
-_NOWHERE = pa.scalar(None, pa.int64())
+    from numpy.typing import NDArray
 
 
 def used_name(view: Any) -> str:  # noqa: ANN401  # a feature view or an on-demand one
@@ -114,7 +115,9 @@ class OnDemand:
         refs: The features that are asked for, as ``view:feature``.
         full_feature_names: Whether features are named ``view__feature``.
         present: By the names of views: columns that are null where one of its sources has no row. Such rows don't
-            reach the transformation, and their features are null.
+            reach the transformation, and their features are null; nor do nulls that it can't take end the job: rows
+            with nulls are given to it apart (`feast_columnar.nulls`), and have no features where it fails. Numbers are
+            of 64 bits then, as they are online.
     """
 
     views: tuple[OnDemandFeatureView, ...] = ()
@@ -155,15 +158,75 @@ class OnDemand:
 
     def _computed(self, view: OnDemandFeatureView, rows: pa.Table, seen: pa.ChunkedArray | None) -> list[Any]:
         fields = self.fields(view)
-        given = rows if seen is None else rows.filter(seen)
-        if not given.num_rows:
-            return [pa.nulls(rows.num_rows, item.type) for item in fields]
-        made = _transformed(view, given, full_feature_names=self.full_feature_names)
-        columns = [_column(view, made, item, given.num_rows) for item in fields]
-        if seen is None or given.num_rows == rows.num_rows:
-            return columns
-        places = pc.if_else(seen, pc.subtract(pc.cumulative_sum(pc.cast(seen, pa.int64())), 1), _NOWHERE)
-        return [column.take(places) for column in columns]
+        if view.name not in self.present:
+            return self._columns(view, rows)
+        names = _inputs(view, rows)
+        given = _wide(rows if seen is None else rows.filter(seen), names)
+        where = np.arange(rows.num_rows) if seen is None else np.flatnonzero(seen.to_numpy())
+        nulls = [given.column(name).is_null().to_numpy() for name in names]
+        complete, incomplete = groups_by_nulls(np.array(nulls, dtype=np.bool_).reshape(len(names), given.num_rows).T)
+        made = _Made(fields, rows.num_rows)
+
+        def compute(some: NDArray[np.intp]) -> None:
+            part = given if len(some) == given.num_rows else given.take(pa.array(some))
+            made.add(where[some], self._columns(view, part))
+
+        if complete.size:
+            compute(complete)
+        compute_apart(incomplete, compute, AsofError)
+        return made.columns()
+
+    def _columns(self, view: OnDemandFeatureView, rows: pa.Table) -> list[Any]:
+        if not rows.num_rows:
+            return [pa.chunked_array([], item.type) for item in self.fields(view)]
+        made = _transformed(view, rows, full_feature_names=self.full_feature_names)
+        return [_column(view, made, item, rows.num_rows) for item in self.fields(view)]
+
+
+class _Made:
+    """Features of some rows, and of others, until they are put together."""
+
+    def __init__(self, fields: Sequence[pa.Field], count: int) -> None:
+        self._fields = fields
+        self._parts: list[list[pa.ChunkedArray]] = []
+        self._places = np.full(count, -1, dtype=np.int64)  # of each row, where its features are in the parts together
+        self._made = 0
+
+    def add(self, places: NDArray[np.intp], columns: list[pa.ChunkedArray]) -> None:
+        self._parts.append(columns)
+        self._places[places] = np.arange(self._made, self._made + len(places))
+        self._made += len(places)
+
+    def columns(self) -> list[pa.ChunkedArray]:
+        """Return the features of all rows, null of those that were not added."""
+        places = pa.array(self._places, mask=self._places < 0)
+        joined = [
+            pa.chunked_array([chunk for part in self._parts for chunk in part[place].chunks], item.type)
+            for place, item in enumerate(self._fields)
+        ]
+        if self._made == len(self._places) and np.array_equal(self._places, np.arange(self._made)):
+            return joined
+        return [column.take(places) for column in joined]
+
+
+def _inputs(view: Any, rows: pa.Table) -> list[str]:  # noqa: ANN401  # Feast leaves its projections untyped
+    """Return the columns that a view declares to compute from."""
+    names = list(view.get_request_data_schema())
+    for one in view.source_feature_view_projections.values():
+        for feature in one.features:
+            full = [f"{prefix}__{feature.name}" for prefix in (one.name_to_use(), one.name)]
+            names.append(next((name for name in full if name in rows.column_names), feature.name))
+    return [name for name in dict.fromkeys(names) if name in rows.column_names]
+
+
+def _wide(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return rows with the numbers of some columns in 64 bits."""
+    for name in names:
+        kind = rows.schema.field(name).type
+        wide = pa.int64() if pa.types.is_signed_integer(kind) else pa.float64() if pa.types.is_floating(kind) else kind
+        if wide != kind:
+            rows = rows.set_column(rows.column_names.index(name), name, rows.column(name).cast(wide))
+    return rows
 
 
 def _declared(value_type: Any, view: str) -> pa.DataType:  # noqa: ANN401  # Feast's enumeration
@@ -190,7 +253,7 @@ def _transformed(view: OnDemandFeatureView, rows: pa.Table, *, full_feature_name
         view.feature_transformation = _RowByRow(transformation.udf)  # type: ignore[assignment]  # what is used of it
     try:
         return view.transform_arrow(rows, full_feature_names)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = (
             f"on-demand feature view '{view.name}' fails on the joined rows, in which values may be null: "
             f"{type(error).__name__}: {error}"

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.value_type import ValueType
 from numpy.typing import NDArray
 
 from feast_columnar.errors import OnDemandFeatureError
@@ -13,6 +15,11 @@ from feast_columnar.online.objects import ObjectType, objects
 from feast_columnar.online.stock import Row
 from feast_columnar.online.values import is_inexact
 from feast_columnar.online.view_keys import ViewKey
+
+_NULL: Final = Value()
+_NOT_A_NUMBER: Final = Value(double_val=np.nan)
+_NUMBERS: Final = {ValueType.DOUBLE, ValueType.FLOAT, ValueType.INT64, ValueType.INT32}
+_NO_ROW: Final = (None, None)
 
 
 @dataclass(frozen=True)
@@ -66,17 +73,52 @@ class Computation:
         """Return all columns."""
         return (*self.columns, *self.others)
 
-    def compute(self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]], count: int) -> Computed:
+    @cached_property
+    def _asked(self) -> Mapping[str, Any]:
+        """Return what the view computes from that only a request has, with Feast's types."""
+        return {} if self.view is None else self.view.get_request_data_schema()
+
+    def nulls(
+        self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row | None]], which: NDArray[np.intp]
+    ) -> NDArray[np.bool_]:
+        """Return which of the values are null that the view computes from, bool ``[m, k]`` of some rows.
+
+        Of what is taken as it is stored, null is a value like any other.
+
+        Args:
+            inputs: Feast's messages of what is in the request, by name.
+            rows: For each table the rows, in the same order.
+            which: The places of those that are looked at.
+        """
+        if self.view is None:
+            return np.zeros((len(which), 0), dtype=np.bool_)
+        columns = [[_is_null(inputs[name][place]) for place in which] for name in self._asked if name in inputs]
+        for table, found in zip(self.tables, rows, strict=True):
+            stored = [(found[place] or _NO_ROW)[1] or {} for place in which.tolist()]
+            columns += [[_is_null(row.get(name)) for row in stored] for name in table.features]
+        return np.array(columns, dtype=np.bool_).reshape(len(columns), len(which)).T
+
+    def compute(
+        self,
+        inputs: Mapping[str, Sequence[Any]],
+        rows: Sequence[Sequence[Row]],
+        count: int,
+        *,
+        has_nulls: bool = False,
+    ) -> Computed:
         """Return the features.
 
         Args:
             inputs: Feast's messages of what is in the request, keys and all else, by name.
             rows: For each table the rows, in the same order.
             count: How many there are, at least one.
+            has_nulls: Whether something is null of what the view computes from, in each row the same.
 
         Raises:
             OnDemandFeatureError: A view's code fails, or gives what can't be used.
         """
+        if has_nulls:
+            inputs, rows = self._with_plain_nulls(inputs, rows)
         try:
             if not getattr(self.view, "singleton", False):
                 return self._compute(inputs, rows, count)
@@ -98,6 +140,30 @@ class Computation:
             )
             message = f"The {fault.format(self.name)}: {type(error).__name__}: {error}"
             raise OnDemandFeatureError(message) from error
+
+    def _with_plain_nulls(
+        self, inputs: Mapping[str, Sequence[Any]], rows: Sequence[Sequence[Row]]
+    ) -> tuple[Mapping[str, Sequence[Any]], Sequence[Sequence[Row]]]:
+        """Return what the view computes from with nulls as columns of their types have them.
+
+        Of numbers, pandas has NaN: without it, a column of nothing else would be one of objects.
+        """
+        of_numbers = _NOT_A_NUMBER if self.view.mode == "pandas" else _NULL
+
+        def plain(value: Any, kind: ValueType | None) -> Any:  # noqa: ANN401 - protobuf messages
+            return value if not _is_null(value) else of_numbers if kind in _NUMBERS else _NULL
+
+        given = {name: [plain(one, self._asked.get(name)) for one in values] for name, values in inputs.items()}
+        tables: list[list[Row]] = []
+        for table, found in zip(self.tables, rows, strict=True):
+            kinds = {field.name: field.dtype.to_value_type() for field in table.view.features}
+            tables.append(
+                [
+                    (time, {name: plain((row or {}).get(name), kinds.get(name)) for name in table.features})
+                    for time, row in found
+                ]
+            )
+        return given, tables
 
     def _joined(self, parts: Sequence[Computed]) -> Computed:
         """Return rows that were computed one by one."""
@@ -158,6 +224,10 @@ def _stored(value: Any) -> Any:  # noqa: ANN401 - a protobuf message, and whatev
     """Return what a value message holds; None for null."""
     kind = None if value is None else value.WhichOneof("val")
     return None if kind in {None, "null_val"} else getattr(value, kind)
+
+
+def _is_null(value: Any) -> bool:  # noqa: ANN401 - a protobuf message, if there is one
+    return value is None or value.WhichOneof("val") in {None, "null_val"}
 
 
 def _column(name: str, answer: dict[str, list[Any]], count: int) -> list[Any]:

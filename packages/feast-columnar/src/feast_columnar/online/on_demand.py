@@ -2,12 +2,11 @@
 
 What the views compute from is read first. The code of each sees the keys that have a row of all that it computes from,
 of an age that counts, and no others: what else it might make of nothing would be features of a key that nobody knows.
-Keys of which a value is null are given to it apart from the rest; where it can't take them, they have no features of
-it. What other views have of a key is not touched by that.
+Keys of which a value that it computes from is null are given to it apart from the rest (`feast_columnar.nulls`); where
+it can't take them, they have no features of it. What other views have of a key is not touched by that.
 """
 
 import asyncio
-import contextlib
 import copy
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from feast_columnar.errors import OnDemandFeatureError, RepoError, UnservableFeatureError
 from feast_columnar.freshness import is_fresh, microseconds_now, time_to_live
+from feast_columnar.nulls import compute_apart, groups_by_nulls
 from feast_columnar.online.access import StoreAccess
 from feast_columnar.online.computation import Computation, Computed, Table
 from feast_columnar.online.features import UNREAD, OnlineFeatures, RowTimes
@@ -177,10 +177,10 @@ class _Result:
         self.rows: list[RowTimes] = []
         self._places = {name: place for place, name in enumerate(columns)}
 
-    def fill(self, computation: Computation, which: NDArray[np.bool_], computed: Computed) -> None:
+    def fill(self, computation: Computation, which: NDArray[np.intp], computed: Computed) -> None:
         """Fill in what one view has of some rows."""
         places = [self._places[name] for name in computation.columns]
-        self.values[np.ix_(np.flatnonzero(which), np.array(places, dtype=np.intp))] = computed.values
+        self.values[np.ix_(which, np.array(places, dtype=np.intp))] = computed.values
         self.inexact[which] |= computed.inexact
         for name, column in computed.others.items():
             self.others[name][which] = column
@@ -280,32 +280,24 @@ class OnDemandReader(StoreReader):
     def _compute(
         self, computation: Computation, inputs: Mapping[str, list[Any]], tables: Sequence[_Rows], result: _Result
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Make the features of one view: first where nothing is null, then where something is.
+        """Make the features of one view: where nothing is null, and apart from that where something is.
 
         Returns:
             Which rows it could be made of, bool ``[n]``, and the oldest time of each, int64 ``[n]``.
         """
         count = len(result.oldest)
         usable = np.logical_and.reduce([np.ones(count, np.bool_), *(table.usable for table in tables)])
+        there = np.flatnonzero(usable)
 
-        def compute(which: NDArray[np.bool_]) -> None:
-            if places := np.flatnonzero(which).tolist():
-                rows = [[row for place in places if (row := table.rows[place])] for table in tables]
-                some = {name: [values[place] for place in places] for name, values in inputs.items()}
-                result.fill(computation, which, computation.compute(some, rows, len(places)))
+        def compute(which: NDArray[np.intp], *, has_nulls: bool = False) -> None:
+            places = which.tolist()
+            rows = [[row for place in places if (row := table.rows[place])] for table in tables]
+            some = {name: [values[place] for place in places] for name, values in inputs.items()}
+            result.fill(computation, which, computation.compute(some, rows, len(places), has_nulls=has_nulls))
 
-        complete = usable
-        if computation.view is not None:
-            complete = usable & np.array([_has_all(tables, place) for place in range(count)], dtype=np.bool_)
-            for values in inputs.values():
-                complete &= np.array([value.WhichOneof("val") is not None for value in values], dtype=np.bool_)
-        compute(complete)
-        with contextlib.suppress(OnDemandFeatureError):  # its code can't take null: there are no features
-            compute(usable & ~complete)
+        complete, incomplete = groups_by_nulls(computation.nulls(inputs, [table.rows for table in tables], there))
+        if complete.size:
+            compute(there[complete])
+        # where its code can't take a null, there are no features
+        compute_apart([there[group] for group in incomplete], partial(compute, has_nulls=True), OnDemandFeatureError)
         return usable, np.minimum.reduce([np.full(count, UNREAD), *(table.times for table in tables)])
-
-
-def _has_all(tables: Sequence[_Rows], place: int) -> bool:
-    """Tell whether none of a key's values is null."""
-    rows = [row[1] for table in tables if (row := table.rows[place])]
-    return all(value.WhichOneof("val") not in {None, "null_val"} for row in rows if row for value in row.values())

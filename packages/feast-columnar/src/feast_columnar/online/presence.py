@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from feast.types import FeastType
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from feast_columnar.online.access import StoreAccess
 from feast_columnar.online.requested import RequestSchema
 from feast_columnar.online.sample import NONE, Sampler
+from feast_columnar.online.stored_keys import example_keys
 
 _KEPT = 8  # keys of each view; if all are gone, others are looked for
 _SOME_KEY = np.zeros(1, dtype=np.int64)
@@ -90,6 +92,12 @@ class StoreReader:
         """Find keys that the store has rows of."""
         with self.access.reading():
             return self.presence.sampler.sample(count)
+
+    def sample_keys(self, candidate: str, count: int) -> dict[str, list[Any]] | None:
+        """Find keys of any kind that the store has rows of, for one request."""
+        sampler = self.presence.sampler
+        with self.access.reading():
+            return example_keys(sampler.source, sampler.keys, candidate, count)
 
     def lacking(self) -> tuple[str, ...]:
         """Name the feature views of which the store has no row."""

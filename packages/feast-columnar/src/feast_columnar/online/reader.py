@@ -18,7 +18,7 @@ event time on, for as long as the ttl, both ends included (`feast_columnar.fresh
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,22 @@ class OnlineReader(Protocol):
         Returns:
             int64 ``[m]``, distinct, those with rows in most of the views first; empty if there are none, if the store
             is of a kind of which it can't be told, or if what is read is not keyed by one integer alone.
+
+        Raises:
+            StoreUnavailableError: The store can't be read.
+        """
+        ...
+
+    def sample_keys(self, candidate: str, count: int) -> dict[str, list[Any]] | None:
+        """Find keys of any kind that the store has rows of, which one request can ask for, with a bounded look at it.
+
+        Args:
+            candidate: The key of which several are wanted; of each other there will be one.
+            count: How many at most.
+
+        Returns:
+            By name. Nothing of the candidate if there are none; None if the store is of a kind of which it can't be
+            told.
 
         Raises:
             StoreUnavailableError: The store can't be read.

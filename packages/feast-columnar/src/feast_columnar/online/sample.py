@@ -129,10 +129,7 @@ class Sampler:
 
 
 def _of_sqlite(source: SqliteSource, place: int, count: int) -> Found:
-    view = source.views[place]
-    statement = f"SELECT DISTINCT entity_key FROM {view.table} LIMIT ?"
-    stored = source.file.read(lambda connection: connection.execute(statement, (count,)).fetchall())
-    return Found(_keys(_layout(view.key), [key for (key,) in stored]), complete=True)
+    return Found(_keys(_layout(source.views[place].key), source.keys_of(place, count)), complete=True)
 
 
 def _redis_has_rows(source: RedisSource, place: int) -> bool | None:

@@ -196,6 +196,11 @@ class SqliteSource:
         with _one_moment(connection):
             return [_view_rows(connection, *asked) for asked in zip(self.views, keys, strict=True)]
 
+    def keys_of(self, place: int, count: int) -> list[Any]:
+        """Return up to ``count`` entity keys of a view, by its place, as they are stored."""
+        statement = f"SELECT DISTINCT entity_key FROM {self.views[place].table} LIMIT ?"
+        return [key for (key,) in self.file.read(lambda connection: connection.execute(statement, (count,)).fetchall())]
+
     def has_rows(self, place: int) -> bool:
         """Tell whether there is any row of a view, by its place."""
         statement = f"SELECT 1 FROM {self.views[place].table} LIMIT 1"

@@ -15,10 +15,9 @@ from driver_ranking.errors import RequestError
 from driver_ranking.serving.contract import Input
 from driver_ranking.serving.server.protocol.ids import to_int64
 from driver_ranking.serving.server.protocol.tensor_bytes import DTYPES, PackedTexts
-from feast_columnar.exactness import EXACT_INTEGERS
+from feast_columnar.exactness import EXACT_INTEGERS, EXACT_SINGLE_INTEGERS
 
 _WIDER = {"FP64": ("FP64", "FP32"), "FP32": ("FP32", "FP64")}
-_SINGLE_INTEGERS = 2**24  # likewise of FP32
 _KINDS = {
     bool: "a boolean",
     str: "a string",
@@ -131,7 +130,7 @@ def _floats(column: Column, values: Values, sent: str) -> NDArray[Any]:
             _require_single(column, found)
         return found
     _require_kinds(column, values, {int, float}, "numbers")
-    most = _SINGLE_INTEGERS if single else EXACT_INTEGERS
+    most = EXACT_SINGLE_INTEGERS if single else EXACT_INTEGERS
     for place, value in enumerate(values):
         if type(value) is int and not -most <= value <= most:
             raise column.fault(

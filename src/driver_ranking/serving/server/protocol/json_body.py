@@ -115,12 +115,12 @@ def read_plain(body: bytes, rules: RequestRules) -> Plain:
     content = read_json(body)
     request_id = _optional(content, REQUEST_ID, str, "string")
     candidates = _needed(content, rules.candidates, list, "array", "")
-    keys = rules.required[1:]
-    missing = next((name for name in keys if name not in content), None)
-    if missing is not None:
-        raise _unreadable(_REQUIRED, missing)
+    keys, request = ([one.name for one in some] for some in (rules.contract.keys, rules.contract.request))
     features = _object_or_nothing(content, FEATURES, FEATURES)
-    _require_known(features, [one.name for one in rules.contract.request], "request feature")
+    _require_known(features, request, "request feature")
+    for name in rules.required[1:]:
+        if name not in (features if name in request else content):
+            raise _unreadable(_REQUIRED, *([FEATURES] if name in request else []), name)
     if len(rules.columns) > 1:  # where there is nothing that could be meant, what is there besides is let be
         _require_known(content, [REQUEST_ID, rules.candidates, *keys, FEATURES], "field")
     others = {name: content[name] for name in keys} | features

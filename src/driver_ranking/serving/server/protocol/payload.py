@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from mlserver.types import InferenceRequest, Parameters
 
 from driver_ranking.errors import RequestError
+from driver_ranking.serving.contract import MOST_INPUTS
 
 MOST_SIZES = 8  # of a shape that are looked at; two are taken
 MAX_ID_LENGTH = 256
 
-_MOST_INPUTS = 500
 MOST_OUTPUTS = 500  # each may be named again, but not without end
 _NAMED = 10
 SHOWN = 40
@@ -64,8 +64,8 @@ def require_few_inputs(count: int, names: Iterable[str | None]) -> None:
     Raises:
         RequestError: There are too many.
     """
-    if count > _MOST_INPUTS:
-        message = f"The request may have at most {_MOST_INPUTS} inputs; it has {shown_names(names, count)}."
+    if count > MOST_INPUTS:
+        message = f"The request may have at most {MOST_INPUTS} inputs; it has {shown_names(names, count)}."
         raise RequestError(message)
 
 

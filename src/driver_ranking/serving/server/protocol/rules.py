@@ -38,7 +38,7 @@ class RequestRules:
     @cached_property
     def required(self) -> tuple[str, ...]:
         """Return the names of the inputs that each request has."""
-        return self.contract.candidate.name, *(key.name for key in self.contract.keys)
+        return self.contract.required
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

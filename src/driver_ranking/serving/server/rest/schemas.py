@@ -85,8 +85,7 @@ def _input(rules: RequestRules, one: Input) -> dict[str, Any]:
 def _inference_request(rules: RequestRules, items: dict[str, Any]) -> dict[str, Any]:
     inputs = {"type": "array", "minItems": len(rules.required), "maxItems": len(rules.columns), "items": items}
     if len(rules.columns) > 1:
-        optional = [one.name for one in rules.contract.request]
-        inputs["description"] = f"Each once. {_may_be_left_out(optional)}"
+        inputs["description"] = f"Each once. {_may_be_left_out(rules.contract.optional)}"
     top_k = {
         "type": "integer",
         "minimum": 1,
@@ -115,8 +114,8 @@ def _inference_request(rules: RequestRules, items: dict[str, Any]) -> dict[str, 
     )
 
 
-def _may_be_left_out(names: list[str]) -> str:
-    return f"{', '.join(names)} may be left out, and are missing then." if names else "None may be left out."
+def _may_be_left_out(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names)} may be left out: a default stands for each." if names else "None may be left out."
 
 
 def _prediction_request(rules: RequestRules) -> dict[str, Any]:
@@ -125,11 +124,15 @@ def _prediction_request(rules: RequestRules) -> dict[str, Any]:
     candidates = {"type": "array", "minItems": 1, "items": _value(rules, contract.candidate)}
     properties: dict[str, Any] = {"request_id": request_id, rules.candidates: candidates}
     properties |= {key.name: _one_or_more(rules, key) for key in contract.keys}
+    required = [rules.candidates, *(key.name for key in contract.keys)]
     if contract.request:
         features = {one.name: _one_or_more(rules, one) for one in contract.request}
-        properties["features"] = json_object(features, [], nullable=True, additionalProperties=False)
+        needed = [name for name in features if name in rules.required]
+        optional = {} if needed else {"nullable": True}
+        properties["features"] = json_object(features, needed, additionalProperties=False, **optional)
+        required += ["features"] if needed else []
     closed = {"additionalProperties": False} if len(rules.columns) > 1 else {}
-    return json_object(properties, [rules.candidates, *rules.required[1:]], **closed)
+    return json_object(properties, required, **closed)
 
 
 def _one_or_more(rules: RequestRules, one: Input) -> dict[str, Any]:
