@@ -14,7 +14,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,20 +117,19 @@ class LocalFiles:
 
 
 def _write_new(path: Path, content: bytes, *, durable: bool) -> None:
-    for attempt in range(_ATTEMPTS):
+    with _opened_new(path) as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _opened_new(path: Path) -> BinaryIO:
+    for _ in range(_ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = path.open("xb")
-        except FileNotFoundError:  # the last entry of a day was removed, and its folder with it
-            if attempt == _ATTEMPTS - 1:
-                raise
-            continue
-        with file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        return
+        with suppress(FileNotFoundError):  # the last entry of a day was removed, and its folder with it
+            return path.open("xb")
+    return path.open("xb")
 
 
 def _sync_folder(folder: Path) -> None:
