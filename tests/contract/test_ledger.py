@@ -103,5 +103,7 @@ def test_an_offline_store_that_can_not_tell_what_was_known_is_refused() -> None:
     moment = time_of("2026-06-10", "as_known_at")
     assert moment is not None
     job: Any = object()
-    with pytest.raises(FeatureStoreError, match="can't join what was known at a time. Leave as_known_at out, or name"):
+    with pytest.raises(
+        FeatureStoreError, match=r"can't join what was known at a time\. Leave as_known_at out, or name"
+    ):
         ExtractedFeatures(job).as_known_at(moment)

@@ -86,16 +86,18 @@ class Recorder:
         if self.ledger is None or self.entry is None:
             return
         said = None if error is None else without_secrets(str(error) or type(error).__name__)[:_LONGEST_ERROR]
-        self._put(self.entry.closed(datetime.now(tz=UTC), self.tally.brought(), said), durable=durable)
-        with _said(self.ledger, "is not freed of old entries"):
-            self.ledger.tidy()
+        if self._put(self.entry.closed(datetime.now(tz=UTC), self.tally.brought(), said), durable=durable):
+            with _said(self.ledger, "is not freed of old entries"):
+                self.ledger.tidy()
 
-    def _put(self, entry: Entry | None, *, durable: bool = True) -> None:
+    def _put(self, entry: Entry | None, *, durable: bool = True) -> bool:
         if self.ledger is not None and entry is not None:
             untold = f"the {entry.kind} of {entry.view}, which is {entry.outcome}"
             what = f"can't take {untold}, so that what is served of it can't be traced"
             with _said(self.ledger, what):
                 self.ledger.put(entry, durable=durable)
+                return True
+        return False
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def ledger_of(config: RepoConfig) -> Ledger | None:
 @lru_cache(maxsize=16)  # pushes ask each time; what is remembered of the last removal is in it
 def _opened(given: str, repo_path: str, project: str, store: OnlineStore) -> Ledger:
     settings = LedgerConfig.model_validate_json(given)
-    place = settings.path if "://" in settings.path else str(Path(repo_path, settings.path).absolute())
+    place = settings.path if "://" in settings.path else str(Path(repo_path, settings.path).resolve())
     age = None if settings.keep_days is None else timedelta(days=settings.keep_days)
     retention = Retention(age, settings.keep_entries)
     return Ledger(without_secrets(place), files_at(place), project, store, retention, settings.pushes)
