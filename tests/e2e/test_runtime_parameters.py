@@ -33,7 +33,7 @@ def open_project(project: Path, params: dict[str, Any], env: str | None = None) 
         ({"training.seed": 1}, "as a dictionary in a dictionary"),
         (
             {"qqqq": 1},
-            "no parameter 'qqqq'. Known are: as_known_at, batch_request, best_rows_logged, end, model_version, run_date",
+            "no parameter 'qqqq'. Known are: as_known_at, batch_request, best_rows_logged, end, model_version",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from feast_columnar.errors import RepoError
-from feast_columnar.ledger.entries import Entry, NewerEntryError, UnreadableEntryError, entry_of
+from feast_columnar.ledger.entries import Entry, Kind, NewerEntryError, UnreadableEntryError, chain_of, entry_of
 from feast_columnar.ledger.history import History
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Ledger:
         names = self.files.names()
         self.files.remove_unfinished()
         beyond = self.retention.beyond(names, now)
-        kept = {self._newest_of(chain, names) for chain in {_chain_of(name) for name in beyond}}
+        kept = {self._newest_of(chain, names) for chain in {_chain_in(name) for name in beyond}}
         removed = [name for name in beyond if name not in kept]
         for name in removed:
             self.files.remove(name)
@@ -127,7 +127,7 @@ class Ledger:
     def _newest_of(self, chain: str, names: list[str]) -> str | None:
         """Return the name of the newest entry of a chain that brought rows; its later ones are looked at first."""
         for name in reversed(names):
-            if _chain_of(name) == chain:
+            if _chain_in(name) == chain:
                 entry = self._entry(name)
                 if entry is not None and entry.has_rows:
                     return name
@@ -151,13 +151,8 @@ class Ledger:
         Raises:
             RepoError: One is of a later format than this version reads.
         """
-        mine = [
-            entry
-            for entry in self.entries()
-            if (entry.project, entry.view) == (self.project, view)
-            and (entry.store.type, entry.store.address) == (self.store.type, self.store.address)
-        ]
-        return History(tuple(mine))
+        chains = {chain_of(self.project, self.store, view, kind) for kind in Kind}
+        return History(tuple(self._read(name for name in self.files.names() if _chain_in(name) in chains)))
 
     def run(self, run_id: str, *, since: datetime | None = None) -> list[Entry]:
         """Return the entries of one run."""
@@ -184,5 +179,5 @@ class Ledger:
             raise RepoError(message) from error
 
 
-def _chain_of(name: str) -> str:
+def _chain_in(name: str) -> str:
     return name.split("-")[-2]

@@ -192,8 +192,7 @@ class Entry:
     @property
     def chain(self) -> str:
         """Return what entries have in common of which the newest is never removed: view, store and kind."""
-        named = f"{self.project}\0{self.store.type}\0{self.store.address}\0{self.view}\0{self.kind}"
-        return hashlib.sha256(named.encode()).hexdigest()[:12]
+        return chain_of(self.project, self.store, self.view, self.kind)
 
     @property
     def has_rows(self) -> bool:
@@ -203,6 +202,12 @@ class Entry:
     def text(self) -> str:
         """Return the entry as JSON: one object, of which no shorter beginning is one."""
         return json.dumps({"format": FORMAT} | asdict(self), default=_text_of, indent=1) + "\n"
+
+
+def chain_of(project: str, store: OnlineStore, view: str, kind: Kind) -> str:
+    """Return what the entries of a view in a store, of one kind, have in common, in a few characters."""
+    named = f"{project}\0{store.type}\0{store.address}\0{view}\0{kind}"
+    return hashlib.sha256(named.encode()).hexdigest()[:12]
 
 
 def entry_of(text: str | bytes) -> Entry:

@@ -196,7 +196,7 @@ def _actor() -> Actor:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container whose user has no name
         user = str(os.getuid())
-    return Actor(Path(sys.argv[0]).name or "python", user, socket.gethostname(), os.getpid())
+    return Actor(Path(*sys.argv[:1]).name or "python", user, socket.gethostname(), os.getpid())
 
 
 @contextlib.contextmanager
