@@ -15,7 +15,7 @@ from driver_ranking.pipelines.update_feature_store import CHECKED_FIRST
 from driver_ranking.runtime_parameters import known_parameters, refuse_unknown
 from driver_ranking.spark import configure
 
-_BATCH_INPUTS = {"batch_request", "champion_model", "feature_definitions"}
+_BATCH_INPUTS = {"batch_request", "champion_model", "feature_definitions", "params:as_known_at"}
 
 
 @runtime_checkable

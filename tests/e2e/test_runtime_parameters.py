@@ -31,7 +31,10 @@ def open_project(project: Path, params: dict[str, Any], env: str | None = None) 
         ({"top_drivers": {"n": 1}}, "'top_drivers' has no parts, so top_drivers.n is not known"),
         ({"batch_request": {"filepath": "x.csv"}}, "'batch_request' has no parts"),
         ({"training.seed": 1}, "as a dictionary in a dictionary"),
-        ({"qqqq": 1}, "no parameter 'qqqq'. Known are: batch_request, best_rows_logged, end, model_version, run_date"),
+        (
+            {"qqqq": 1},
+            "no parameter 'qqqq'. Known are: as_known_at, batch_request, best_rows_logged, end, model_version",
+        ),
     ],
 )
 def test_a_name_that_nothing_reads_is_refused(fresh_project: Path, params: dict[str, Any], message: str) -> None:

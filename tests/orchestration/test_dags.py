@@ -75,7 +75,8 @@ def test_each_node_is_a_task_with_the_dependencies_of_the_pipeline(
 def test_a_task_runs_kedro_with_what_the_run_was_given(
     describe: Describe, runners: dict[str, dict[str, str]], kind: str
 ) -> None:
-    conf = {"driver_ranking_batch": {"model_version": NO_SHELL, "best_rows_logged": 3}}
+    known = "2026-06-10T08:00:00+02:00"
+    conf = {"driver_ranking_batch": {"model_version": NO_SHELL, "best_rows_logged": 3, "as_known_at": known}}
     tasks = describe(conf=conf, **runners[kind])["dags"]["driver_ranking_batch"]["tasks"]
     version = NO_SHELL.replace('"', '\\"')
     for node in ("update_feature_store", "extract_features", "predict"):
@@ -85,7 +86,7 @@ def test_a_task_runs_kedro_with_what_the_run_was_given(
             "run",
             "--pipelines=batch",
             f"--nodes={node}",
-            f'--params=run_date="2026-06-15",model_version="{version}",best_rows_logged=3',
+            f'--params=run_date="2026-06-15",model_version="{version}",best_rows_logged=3,as_known_at="{known}"',
         ]
 
 

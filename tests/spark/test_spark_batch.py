@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.projects import digests, kedro_command
+from support.projects import digests, kedro_command, run_pipeline
 
 from driver_ranking.sample_data import (
     DRIVER_STATS_SCHEMA,
@@ -59,6 +59,18 @@ def test_the_sample_gives_what_the_local_run_gives(project: Path) -> None:
     assert_equal_rows(project)
     hidden = [path.name for path in (project / OUTPUT).parent.iterdir() if path.name.startswith(".")]
     assert sorted(hidden) == [".batch_output.lock", ".batch_output.parquet.lock"]
+
+
+def test_what_was_known_at_a_time_is_what_the_local_run_gives(project: Path) -> None:
+    unknown = pq.read_table(project / f"{OUTPUT}.parquet")
+    params = ("--params", "as_known_at=2026-06-10T08:00:00+02:00")
+    run_pipeline(project, "batch", {"as_known_at": "2026-06-10T06:00:00"})
+    run = batch(project, *params)
+    assert run.returncode == 0, run.stderr
+    assert not assert_equal_rows(project)["conv_rate"].equals(unknown["conv_rate"])
+    assert '"driver_ranking.as_known_at": "2026-06-10T06:00:00+00:00"' in (
+        project / OUTPUT / "_driver_ranking.json"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_million_random_rows_give_what_the_local_run_gives(project: Path, tmp_path: Path) -> None:

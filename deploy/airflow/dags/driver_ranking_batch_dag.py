@@ -29,7 +29,7 @@ dag = create_dag(
         "max_retry_delay_seconds": 900,
         "task_timeout_minutes": 60,
         "run_timeout_minutes": 180,
-        "parameters": ["batch_request", "model_version", "best_rows_logged"],
+        "parameters": ["batch_request", "model_version", "best_rows_logged", "as_known_at"],
         "path_parameters": ["batch_request"],
         "allowed_places": ["data"],
         "output": "data/07_model_output/{run_date}/batch_output.parquet",

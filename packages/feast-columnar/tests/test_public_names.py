@@ -16,6 +16,7 @@ NAMES = [
     "EntityRows",
     "Feature",
     "JoinKey",
+    "LedgerConfig",
     "SecretRedisOnlineStore",
     "SecretRedisOnlineStoreConfig",
     "SharedSqliteOnlineStore",
@@ -25,6 +26,7 @@ NAMES = [
     "StreamingComputeEngine",
     "StreamingComputeEngineConfig",
     "ViewJoin",
+    "open_ledger",
     "open_reader",
     "point_in_time_sql",
 ]

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driver_ranking.errors import RequestError
+from driver_ranking.errors import FeatureStoreError, RequestError
 from driver_ranking.feature_store.repo import ServiceFeatures, explained
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ class ExtractedFeatures:
     job: "RetrievalJob"
     metadata: Mapping[str, str] = field(default_factory=dict)
     row_count: int | None = None
+
+    def as_known_at(self, moment: datetime) -> Self:
+        """Return the same features, without what was written to the sources after a moment.
+
+        Raises:
+            FeatureStoreError: The offline store can't tell, or a source does not say when its rows were written.
+        """
+        job: Any = self.job
+        if not hasattr(job, "as_known_at"):
+            message = (
+                "The offline store can't join what was known at a time. Leave as_known_at out, or name a "
+                "feature_store.yaml whose offline_store is feast_columnar.AsofOfflineStore."
+            )
+            raise FeatureStoreError(message)
+        with explained("The features can't be extracted"):
+            return replace(self, job=job.as_known_at(moment))
 
     def write_parquet(self, path: str) -> int:
         """Run the job, write its rows in the entity rows' order, and return their number.

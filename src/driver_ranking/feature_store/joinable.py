@@ -87,6 +87,21 @@ def refuse_unjoinable(service: "FeatureService", columns: tuple[str, ...], defin
         _require_inputs(view, columns)
 
 
+def refuse_untold(service: "FeatureService", defined: DefinedViews) -> None:
+    """Check that of each view of a service it can be told what of it was known at a time.
+
+    Raises:
+        FeatureStoreError: The source of a view does not say when its rows were written.
+    """
+    for view, _ in joined_views(service, defined):
+        if not getattr(view.batch_source, "created_timestamp_column", None):
+            message = (
+                f"The source of the feature view {view.name!r} has no created_timestamp_column, so that it can't be "
+                "told what of it was known at a time: leave as_known_at out, or give the source such a column."
+            )
+            raise FeatureStoreError(message)
+
+
 def joined_views(service: "FeatureService", defined: DefinedViews) -> Iterator[tuple[Any, Any]]:
     """Yield the feature views that a service is joined from, those behind on-demand ones too, and their projections."""
     for projection in service.feature_view_projections:

@@ -1,15 +1,17 @@
 """Feast in columns: point-in-time joins, materialization and online reads that hold arrays instead of rows.
 
-What ``__all__`` names is what the library promises, with ``feast_columnar.errors`` and
-``feast_columnar.materialization.ranges``; the rest is its own affair. A store or the engine is plugged into
-``feature_store.yaml`` by its name here, ``type: feast_columnar.AsofOfflineStore`` for example. Each name is imported
-when it is first asked for: ``import feast_columnar`` alone loads nothing, neither Feast nor DuckDB, Spark or Redis.
+What ``__all__`` names is what the library promises, with ``feast_columnar.errors``,
+``feast_columnar.materialization.ranges`` and what ``open_ledger`` gives; the rest is its own affair. A store or the
+engine is plugged into ``feature_store.yaml`` by its name here, ``type: feast_columnar.AsofOfflineStore`` for example.
+Each name is imported when it is first asked for: ``import feast_columnar`` alone loads nothing, neither Feast nor
+DuckDB, Spark or Redis.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from feast_columnar.ledger.settings import LedgerConfig, open_ledger
     from feast_columnar.materialization.engine import StreamingComputeEngine, StreamingComputeEngineConfig
     from feast_columnar.offline.store import (
         AsofOfflineStore,
@@ -31,6 +33,7 @@ _MODULES = {
     "EntityRows": "offline.store",
     "Feature": "offline.store",
     "JoinKey": "offline.store",
+    "LedgerConfig": "ledger.settings",
     "SecretRedisOnlineStore": "online.redis_store",
     "SecretRedisOnlineStoreConfig": "online.redis_store",
     "SharedSqliteOnlineStore": "online.sqlite_store",
@@ -40,6 +43,7 @@ _MODULES = {
     "StreamingComputeEngine": "materialization.engine",
     "StreamingComputeEngineConfig": "materialization.engine",
     "ViewJoin": "offline.store",
+    "open_ledger": "ledger.settings",
     "open_reader": "online.reader",
     "point_in_time_sql": "offline.store",
 }
@@ -50,6 +54,7 @@ __all__ = [
     "EntityRows",
     "Feature",
     "JoinKey",
+    "LedgerConfig",
     "SecretRedisOnlineStore",
     "SecretRedisOnlineStoreConfig",
     "SharedSqliteOnlineStore",
@@ -59,6 +64,7 @@ __all__ = [
     "StreamingComputeEngine",
     "StreamingComputeEngineConfig",
     "ViewJoin",
+    "open_ledger",
     "open_reader",
     "point_in_time_sql",
 ]

@@ -25,6 +25,15 @@ def without_secrets(text: str) -> str:
     """
     for secret in _known_secrets():
         text = text.replace(secret, HIDDEN)
+    return without_credentials(text)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with stars for passwords in connection strings and URLs, whatever the environment has.
+
+    Args:
+        text: Any text, an address for example, which is to be the same in every process.
+    """
     for pattern in _IN_TEXTS:
         text = pattern.sub(rf"\g<kept>{HIDDEN}", text)
     return text

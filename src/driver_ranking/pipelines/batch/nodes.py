@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from driver_ranking.features import Defaults
 from driver_ranking.model_defaults import has_default
 from driver_ranking.pipelines.batch.recorded_defaults import notes_of, recorded_defaults
 from driver_ranking.pipelines.fitting import fitted
+from driver_ranking.pipelines.times import known_time_of
 from driver_ranking.ranking import ScoredRows, Status, order_by_score, score_rows
 from driver_ranking.scoring import SCORE_FIELDS, BatchScorer, MapsBatches, WrittenRows, feature_matrix, with_scores
 
@@ -32,12 +34,16 @@ logger = logging.getLogger(__name__)
 
 REQUEST_KEY = "driver_ranking.request"
 MODEL_VERSION_KEY = "driver_ranking.model_version"
+KNOWN_AT_KEY = "driver_ranking.as_known_at"
 
 _ROWS_PER_BATCH = 131_072
 
 
 def check_request(
-    batch_request: "EntityRows", champion_model: "ModelRegistry", feature_definitions: "RepoContents"
+    batch_request: "EntityRows",
+    champion_model: "ModelRegistry",
+    feature_definitions: "RepoContents",
+    as_known_at: object = None,
 ) -> None:
     """Check that a request, the model and what the feature repo defines fit together, before anything is applied.
 
@@ -45,24 +51,28 @@ def check_request(
 
     Raises:
         RequestError: A column of the request has the name of a feature or of an output column, or one is missing, or
-            has a type or a value that does not fit what the feature repo and the model declare.
-        FeatureStoreError: A view of the model's service has features that can't be joined.
+            has a type or a value that does not fit what the feature repo and the model declare; or the time as known at
+            which features are to be joined is none.
+        FeatureStoreError: A view of the model's service has features that can't be joined, or not as known at a time.
         FeatureServiceNotFoundError: The repo does not define the model's service.
         MissingFeatureError: The service lacks a feature of the model's signature.
         ModelSignatureError: A column of the signature can't hold exactly what the service declares.
         ModelError: The model can't be loaded, gives labels, or fails on its input example.
     """
     from driver_ranking.feature_store.extraction import refuse_columns
-    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable
+    from driver_ranking.feature_store.joinable import DefinedViews, refuse_unjoinable, refuse_untold
     from driver_ranking.feature_store.repo import find_defined_service
     from driver_ranking.model_features import features_of
     from driver_ranking.model_trial import try_on_example
 
+    known_at = known_time_of(as_known_at, "as_known_at")
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service = find_defined_service(feature_definitions, model.feature_service)
     defined, requested = DefinedViews.of_repo(feature_definitions), model.request_features
     refuse_unjoinable(service, batch_request.columns, defined)
+    if known_at is not None:
+        refuse_untold(service, defined)
     if all(projection.features for projection in service.feature_view_projections):  # else Feast infers them
         features = features_of(model, service)
         refuse_columns(batch_request.columns, features.service.columns, "a feature")
@@ -72,9 +82,13 @@ def check_request(
 
 
 def extract_features(
-    batch_request: "EntityRows", feature_store: "FeatureStore", champion_model: "ModelRegistry", request_name: str
+    batch_request: "EntityRows",
+    feature_store: "FeatureStore",
+    champion_model: "ModelRegistry",
+    request_name: str,
+    as_known_at: object = None,
 ) -> "ExtractedFeatures":
-    """Join the request to the features that the model takes, as they were known at each row's event time.
+    """Join the request to the features that the model takes, as they were valid at each row's event time.
 
     The model's version is resolved here, once a run, and goes along with the rows.
 
@@ -83,6 +97,7 @@ def extract_features(
         feature_store: The applied feature store.
         champion_model: The registry of the model.
         request_name: What the run calls the request: its path or URL.
+        as_known_at: A time, ISO 8601: what was written to the sources later is not there. None for now.
 
     Returns:
         A query that writes the rows of the request, in its order, with the features of the model's service.
@@ -98,20 +113,29 @@ def extract_features(
     from driver_ranking.feature_store.repo import find_service
     from driver_ranking.model_features import features_of
 
+    known_at = known_time_of(as_known_at, "as_known_at")
     model = champion_model.resolve()
     refuse_columns(batch_request.columns, tuple(column.name for column in SCORE_FIELDS), "an output column")
     service, defined = find_service(feature_store, model.feature_service), DefinedViews.of_store(feature_store)
     features = features_of(model, service)
     refuse_unjoinable(service, batch_request.columns, defined)
     entity_rows = fitted(batch_request, service, defined, model, features.requested)
-    logger.info("Extracting %s for %d rows.", ", ".join(model.feature_names), entity_rows.row_count)
+    known = f", as known at {known_at.isoformat()}" if known_at else ""
+    logger.info("Extracting %s for %d rows%s.", ", ".join(model.feature_names), entity_rows.row_count, known)
     notes = {MODEL_VERSION_KEY: model.version, REQUEST_KEY: request_name} | notes_of(features.defaults, model)
+    if known_at:
+        notes[KNOWN_AT_KEY] = _shown_in_utc(known_at)
     rows, columns = entity_rows.rows, entity_rows.columns
-    return point_in_time_features(feature_store, features.service, rows, columns, notes, entity_rows.row_count)
+    extracted = point_in_time_features(feature_store, features.service, rows, columns, notes, entity_rows.row_count)
+    return extracted.as_known_at(known_at) if known_at else extracted
 
 
 def predict(
-    batch_input: ds.Dataset | MapsBatches, champion_model: "ModelRegistry", best_rows_logged: int, request_name: str
+    batch_input: ds.Dataset | MapsBatches,
+    champion_model: "ModelRegistry",
+    best_rows_logged: int,
+    request_name: str,
+    as_known_at: object = None,
 ) -> object:
     """Score extracted features, record batch by record batch.
 
@@ -121,14 +145,15 @@ def predict(
         champion_model: The registry of the model; the version is the one that the features were extracted for.
         best_rows_logged: How many of the best rows the log names at the end.
         request_name: What the run calls the request.
+        as_known_at: As known at which time the features are to have been joined, ISO 8601; None for no such time.
 
     Returns:
         The same rows with ``score`` (null where excluded), ``status`` and ``model_version``: a reader of them in their
         order, or what rows that are elsewhere give.
 
     Raises:
-        RequestError: The rows were not extracted by this pipeline, or for another request, or have other defaults of
-            missing features than this version may have.
+        RequestError: The rows were not extracted by this pipeline, or for another request, or as known at another time,
+            or have other defaults of missing features than this version may have.
         NonFiniteScoreError: While reading: the model gave a score that is not a finite number.
         ModelError: The model can't be loaded; or, while reading, it fails or a value can't be given to it exactly.
         MissingFeatureError: The rows lack a feature that the model takes.
@@ -136,6 +161,7 @@ def predict(
     from driver_ranking.feature_store.extraction import recorded
 
     _require_request(recorded(batch_input.schema, REQUEST_KEY), request_name)
+    known = _require_known_at(batch_input.schema, known_time_of(as_known_at, "as_known_at"))
     extracted_for = recorded(batch_input.schema, MODEL_VERSION_KEY)
     model = champion_model.resolve(champion_model.version or extracted_for)
     defaults = recorded_defaults(batch_input.schema, model, extracted_for)
@@ -144,7 +170,7 @@ def predict(
         scorer = BatchScorer(model, defaults)
         return batch_input.map_batches(scorer, SCORE_FIELDS, _reporting(model, best_rows_logged))
     predictor = champion_model.load(model)
-    schema = pa.schema([*batch_input.schema, *SCORE_FIELDS])
+    schema = pa.schema([*batch_input.schema, *SCORE_FIELDS], metadata=known)
     scored = _score_batches(batch_input, predictor, defaults, best_rows_logged)
     return pa.RecordBatchReader.from_batches(schema, scored)
 
@@ -162,6 +188,28 @@ def _require_request(extracted_for: str, request_name: str) -> None:
             "the pipeline from extract_features, or name the request that was extracted by --params batch_request=..."
         )
         raise RequestError(message)
+
+
+def _require_known_at(schema: pa.Schema, known_at: datetime | None) -> dict[bytes, bytes] | None:
+    """Refuse rows with features as known at another time; return what is recorded of the time, if there is one."""
+    recorded = (schema.metadata or {}).get(KNOWN_AT_KEY.encode())
+    wanted = None if known_at is None else _shown_in_utc(known_at)
+    if wanted != (recorded and recorded.decode()):
+        message = (
+            f"The rows were extracted {_as_known(recorded and recorded.decode())}, and this run is to score what is "
+            f"{_as_known(wanted)}. Run the pipeline from extract_features, or give --params as_known_at=... as it was "
+            "given then."
+        )
+        raise RequestError(message)
+    return None if recorded is None else {KNOWN_AT_KEY.encode(): recorded}
+
+
+def _as_known(time: str | None) -> str:
+    return f"as known at {time}" if time else "as known when they were extracted"
+
+
+def _shown_in_utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat()
 
 
 def _absolute(name: str) -> str:

@@ -13,14 +13,26 @@ def create_pipeline() -> Pipeline:
             update_feature_store_node(),
             Node(
                 extract_features,
-                inputs=["batch_request", "feature_store", "champion_model", "params:batch_request"],
+                inputs=[
+                    "batch_request",
+                    "feature_store",
+                    "champion_model",
+                    "params:batch_request",
+                    "params:as_known_at",
+                ],
                 outputs="batch_input",
                 name="extract_features",
                 tags=CHECKED_FIRST,
             ),
             Node(
                 predict,
-                inputs=["batch_input", "champion_model", "params:best_rows_logged", "params:batch_request"],
+                inputs=[
+                    "batch_input",
+                    "champion_model",
+                    "params:best_rows_logged",
+                    "params:batch_request",
+                    "params:as_known_at",
+                ],
                 outputs="batch_output",
                 name="predict",
             ),

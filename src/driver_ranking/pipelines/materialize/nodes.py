@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from driver_ranking.errors import FeatureStoreError, RequestError
 from driver_ranking.feature_store.library_errors import own_errors
+from driver_ranking.pipelines.times import time_of
 from feast_columnar.online.sqlite_times import require_utc_for
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-logger = logging.getLogger(__name__)
+    from feast_columnar.ledger.entries import Run
 
-# what fits into nanoseconds of 64 bits, in whole years
-_FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
-_SHOWN = 60
+logger = logging.getLogger(__name__)
 
 
 def materialize(
@@ -34,7 +33,7 @@ def materialize(
         end: Likewise; None for now.
 
     Returns:
-        What was brought: mode, start, end and feature views.
+        What was brought: mode, start, end and feature views, as the ledger of materializations has it of this run.
 
     Raises:
         RequestError: A time can't be read, the start is not before the end or in the future, or the end of an
@@ -46,7 +45,7 @@ def materialize(
     with own_errors():
         require_utc_for(feature_store._get_provider().online_store)  # noqa: SLF001 - Feast has no other way
     now = datetime.now(tz=UTC)
-    first, last = _time(start, "start"), _time(end, "end") or now
+    first, last = time_of(start, "start"), time_of(end, "end") or now
     if last > now and first is None:
         message = f"end={last.isoformat()} is in the future: the next incremental run would begin there and miss rows."
         raise RequestError(message)
@@ -56,48 +55,40 @@ def materialize(
     if first is not None and first >= last:
         message = f"start={first.isoformat()} is not before end={last.isoformat()}."
         raise RequestError(message)
-    views = [view.name for view in online_views(feature_store)]
-    _run(feature_store, first, last, now)
-    last = min(last, now)  # rows that arrive from here on are for the next run
-    mode = "incremental" if first is None else "full"
-    logger.info("Materialized %s up to %s (%s).", ", ".join(views) or "nothing", last.isoformat(), mode)
-    started = first.isoformat() if first else None
-    return {"mode": mode, "start": started, "end": last.isoformat(), "feature_views": views}
+    brought = [view.name for view in online_views(feature_store)]
+    run = _run(feature_store, first, last, now)
+    views = _recorded_views(feature_store, run, brought, now)
+    logger.info("Materialized %s up to %s (%s).", ", ".join(views) or "nothing", run.end, run.mode)
+    return {"mode": run.mode, "start": run.start, "end": run.end, "feature_views": views}
 
 
-def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime, now: datetime) -> None:
+def _recorded_views(feature_store: "FeatureStore", run: "Run", brought: list[str], since: datetime) -> list[str]:
+    """Return the views that the ledger has of a run, or, said aloud, what was brought though it has not all of it."""
+    from feast_columnar.ledger.settings import ledger_of
+
+    ledger = ledger_of(feature_store.config)
+    if ledger is None:
+        return brought
+    try:
+        recorded = sorted({entry.view for entry in ledger.run(run.id, since=since) if entry.start is not None})
+    except Exception as error:  # noqa: BLE001 - whatever a ledger fails at, the materialization has ended well
+        logger.error("The ledger of materializations %s can't be read: %s", ledger.place, error)  # noqa: TRY400 - no traceback
+        return brought
+    if recorded != brought:
+        missing = ", ".join(sorted(set(brought) - set(recorded)))
+        logger.error("The ledger of materializations %s lacks what was brought of %s.", ledger.place, missing)
+        return brought
+    return recorded
+
+
+def _run(feature_store: "FeatureStore", start: datetime | None, end: datetime, now: datetime) -> "Run":
     from feast_columnar.materialization.ranges import materialize_on, materialize_range
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; the log says the same
             if start is None:
-                materialize_on(feature_store, end, now)
-            else:
-                materialize_range(feature_store, start, end, now)
+                return materialize_on(feature_store, end, now)
+            return materialize_range(feature_store, start, end, now)
     except Exception as error:
         message = f"The features can't be materialized: {str(error) or type(error).__name__}"
         raise FeatureStoreError(message) from error
-
-
-def _time(value: object, name: str) -> datetime | None:
-    if value is None or value == "":
-        return None
-    try:
-        time = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else str(value))
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        in_range = _FIRST <= time < _LAST
-    except (ValueError, OverflowError) as error:
-        message = f"{name}={_shortened(value)} is not a time such as 2026-06-15T08:00:00+00:00."
-        raise RequestError(message) from error
-    if not in_range:
-        message = f"{name}={time.isoformat()} is not a time that the stores can keep: give a year from 1678 to 2261."
-        raise RequestError(message)
-    return time
-
-
-def _shortened(value: object) -> str:
-    try:
-        text = str(value)
-    except ValueError:  # Python writes no number of thousands of digits
-        return "(a number of thousands of digits)"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"

@@ -5,6 +5,7 @@ Plugged in by class path in feature_store.yaml; the stores stay as they are:
     batch_engine:
       type: feast_columnar.StreamingComputeEngine
       rows_per_batch: 100000   # optional
+      ledger: data/ledger      # optional: what was brought is recorded there, see feast_columnar.ledger
 
 `FeatureStore.materialize`, `materialize_incremental` and the `feast` command then use it. Where Feast's local engine
 pulls the whole history of the interval into pandas, drops all but each entity's latest row and writes the rest in one
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,8 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import PositiveInt, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
 from feast_columnar.errors import RepoError
+from feast_columnar.ledger.recording import recorded
+from feast_columnar.ledger.settings import LedgerConfig, ledger_of
 from feast_columnar.materialization.intervals import goes_on, refill_start
 from feast_columnar.materialization.progress import progress_bar
 from feast_columnar.materialization.record_batches import keyed, record_batches, renamed
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from feast.infra.compute_engines.dag.context import ColumnInfo
     from feast.infra.offline_stores.offline_store import RetrievalJob
     from feast.infra.registry.base_registry import BaseRegistry
+
+    from feast_columnar.ledger.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +67,21 @@ class StreamingComputeEngineConfig(FeastConfigBaseModel):
         rows_per_batch: Rows per record batch and, for SQLite, per transaction. Without it, Feast's own setting
             `materialization: {online_write_batch_size: ...}` holds, and without that `ROWS_PER_BATCH`.
         backend: Handed to Feast's local engine, for the views that go through it.
+        ledger: Where it is recorded what was brought: a path or URL, or one with what is kept of it.
     """
 
     type: StrictStr = "feast_columnar.StreamingComputeEngine"
     rows_per_batch: PositiveInt | None = None
     backend: StrictStr | None = None
+    ledger: StrictStr | LedgerConfig | None = None
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """A task, and whether the store has nothing of its view before."""
+
+    task: MaterializationTask
+    store_was_empty: bool = False
 
 
 class StreamingComputeEngine(LocalComputeEngine):
@@ -76,8 +91,12 @@ class StreamingComputeEngine(LocalComputeEngine):
     error is raised by `FeatureStore.materialize`. On a terminal it shows Feast's progress bar, counting rows.
     """
 
-    def __init__(self, *, rows_per_batch: int | None = None, backend: str | None = None, **kwargs: object) -> None:
+    def __init__(
+        self, *, rows_per_batch: int | None = None, backend: str | None = None, ledger: object = None, **kwargs: object
+    ) -> None:
         super().__init__(backend=backend, **kwargs)
+        if ledger is not None:
+            ledger_of(self.repo_config)  # one that can't be is refused before anything is read
         try:
             require_utc_for(self.online_store)
         except RepoError as error:  # what Feast's engine would write is written
@@ -90,26 +109,36 @@ class StreamingComputeEngine(LocalComputeEngine):
     ) -> LocalMaterializationJob:
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         try:
-            task = self._with_what_is_lost(task)
-            if task.start_time > task.end_time:  # Feast asks so for what lies before the last materialization's end
-                return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
-            source = plain_source(task)
-            if source is None:
-                return super()._materialize_one(registry, task, **kwargs)
-            self._stream(registry, task, source)
+            filling = self._with_what_is_lost(task)
+            with recorded(self.repo_config, filling.task, store_was_empty=filling.store_was_empty) as tally:
+                job = self._bring(registry, filling.task, tally, **kwargs)
+                tally.error = job.error() if job else None
         except Exception as error:  # noqa: BLE001 - Feast's contract: the job carries it, the provider raises it
             return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.ERROR, error=error)
-        return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
+        return job or LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
 
-    def _with_what_is_lost(self, task: MaterializationTask) -> MaterializationTask:
+    def _bring(
+        self, registry: BaseRegistry, task: MaterializationTask, tally: Tally, **kwargs: object
+    ) -> LocalMaterializationJob | None:
+        """Bring what a task asks for; the job of Feast's own engine where that does it."""
+        source = plain_source(task)
+        if task.start_time > task.end_time:  # Feast asks so for what lies before the last materialization's end
+            tally.add_nothing()
+        elif source is None:
+            return super()._materialize_one(registry, task, **kwargs)
+        else:
+            self._stream(registry, task, source, tally)
+        return None
+
+    def _with_what_is_lost(self, task: MaterializationTask) -> _Filling:
         """The task; from further back if it would go on from where a store was that has nothing of the view now."""
         view = task.feature_view
         if not view.online or has_features(self.online_store, self.repo_config, view) is not False:
-            return task
+            return _Filling(task)
         # what a store keeps rows in may be gone as well, its file for example
         self.online_store.update(self.repo_config, [], [view], [], [], partial=True)
         if not goes_on(view, task.start_time):
-            return task
+            return _Filling(task, store_was_empty=True)
         start = refill_start(view, datetime.now(tz=UTC))
         logger.warning(
             "The online store has no features of %s, though they were materialized up to %s: it is filled from %s on",
@@ -118,21 +147,25 @@ class StreamingComputeEngine(LocalComputeEngine):
             start.isoformat(timespec="seconds"),
         )
         # up to where it was, though less is asked for: the registry goes on to say that this much has been brought
-        return replace(task, start_time=start, end_time=max(task.start_time, task.end_time))
+        return _Filling(
+            replace(task, start_time=start, end_time=max(task.start_time, task.end_time)), store_was_empty=True
+        )
 
-    def _stream(self, registry: BaseRegistry, task: MaterializationTask, source: DataSource) -> None:
-        start, rows = time.monotonic(), 0
+    def _stream(self, registry: BaseRegistry, task: MaterializationTask, source: DataSource, tally: Tally) -> None:
+        start = time.monotonic()
+        tally.expect_batches()
         backend = self._get_backend(self.get_execution_context(registry, task))
         columns = LocalFeatureBuilder(registry, task, backend=backend).get_column_info(task.feature_view)
         job = self._latest(task, source, columns)
         sink = Sink.of(self.online_store, self.repo_config, task.feature_view, columns)
         with progress_bar(task) as bar:
             for batch in record_batches(job, self.rows_per_batch):
-                sink.write(keyed(renamed(batch, columns.field_mapping or {}), columns))
-                rows += batch.num_rows
+                named = keyed(renamed(batch, columns.field_mapping or {}), columns)
+                sink.write(named)
+                tally.add_batch(named, sink.layout.event_time, sink.layout.created_time)
                 bar.update(batch.num_rows)
         seconds = time.monotonic() - start
-        logger.info("Materialized %d rows of feature view %s in %.1f s", rows, task.feature_view.name, seconds)
+        logger.info("Materialized %d rows of feature view %s in %.1f s", tally.rows, task.feature_view.name, seconds)
 
     def _latest(self, task: MaterializationTask, source: DataSource, columns: ColumnInfo) -> RetrievalJob:
         return self.offline_store.pull_latest_from_table_or_query(

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from feast_columnar.ledger.recording import one_run
 from feast_columnar.materialization.intervals import brought_up_to, refill_start
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.feature_view import FeatureView
 
+    from feast_columnar.ledger.entries import Run
+
 logger = logging.getLogger(__name__)
 
 
-def materialize_range(store: FeatureStore, start: datetime, end: datetime, now: datetime) -> None:
+def materialize_range(store: FeatureStore, start: datetime, end: datetime, now: datetime) -> Run:
     """Bring the rows of a range; where it ends in the future, what is remembered ends now.
 
     Args:
@@ -30,6 +33,9 @@ def materialize_range(store: FeatureStore, start: datetime, end: datetime, now: 
         start: The first event time, not after now.
         end: The last event time.
         now: The time before any row was read.
+
+    Returns:
+        What tells its entries in the ledger, if the repo keeps one.
     """
     for view in online_views(store):
         last = brought_up_to(view)
@@ -41,19 +47,23 @@ def materialize_range(store: FeatureStore, start: datetime, end: datetime, now: 
                 _shown(last),
                 _shown(start),
             )
-    with _remembering(store.registry, now):
+    with one_run("full", start, min(end, now)) as run, _remembering(store.registry, now):
         store.materialize(start_date=start, end_date=end)
+    return run
 
 
-def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> None:
+def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> Run:
     """Bring the rows since the last materialization; the first time those of the view's ttl.
 
     Args:
         store: The applied feature store.
         end: The last event time, not after now.
         now: The time before any row was read.
+
+    Returns:
+        What tells its entries in the ledger, if the repo keeps one.
     """
-    with _remembering(store.registry, now):
+    with one_run("incremental", None, min(end, now)) as run, _remembering(store.registry, now):
         for view in online_views(store):
             last, said = brought_up_to(view), view.most_recent_end_time
             if last is None or said is None:
@@ -74,6 +84,7 @@ def materialize_on(store: FeatureStore, end: datetime, now: datetime) -> None:
             elif start < said:  # Feast would go on from there
                 store.materialize(start_date=start, end_date=end, feature_views=[view.name])
         store.materialize_incremental(end_date=end)
+    return run
 
 
 def online_views(store: FeatureStore) -> list[FeatureView]:

@@ -94,6 +94,23 @@ class ColumnarJob(LocalRows, RetrievalJob):
         job._on_demand = replace(self._on_demand, present=present)  # noqa: SLF001  # likewise
         return job
 
+    def as_known_at(self, moment: datetime) -> Self:
+        """Return a job that sees only the source rows that had been written by a moment, by their `created`.
+
+        It gives what it would have given at that moment, whatever has been added since: late rows and corrections. That
+        is another question than Feast's ``filter_by_created_timestamp``, which asks it of each entity row at its own
+        event time; both can be asked together.
+
+        Args:
+            moment: The moment; a naive one is taken as UTC.
+
+        Raises:
+            AsofError: A source has no ``created_timestamp_column``; or, when the job runs, a row has no value in it.
+        """
+        job = copy(self)
+        job._query = self._query.as_known_at(moment)  # noqa: SLF001  # of this very class
+        return job
+
     def to_arrow(self, validation_reference: ValidationReference | None = None, timeout: int | None = None) -> pa.Table:
         """Return all rows as a table, on-demand features included.
 

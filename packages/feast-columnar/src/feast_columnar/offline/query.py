@@ -25,6 +25,7 @@ from feast_columnar.offline.rules import (
     JoinKey,
     ViewJoin,
     instant,
+    known_sql,
     point_in_time_sql,
     quoted,
     within,
@@ -51,6 +52,27 @@ class ViewRequest:
     keys: tuple[JoinKey, ...]
     features: tuple[Feature, ...]
     ttl: timedelta | None
+
+
+def as_known(relation: Relation, created: str | None, moment: datetime | None) -> Relation:
+    """Return the rows that had been written by a moment; None: all rows.
+
+    Raises:
+        AsofError: No column says when a row was written.
+    """
+    if moment is None:
+        return relation
+    return replace(relation, sql=known_sql(relation.sql, _required(created, relation.what), moment, relation.what))
+
+
+def _required(created: str | None, owner: str) -> str:
+    if created:
+        return created
+    message = (
+        f"{owner} has no created_timestamp_column, so that it can't be told which of its rows were known at a time; "
+        "give its source one, or leave that time out"
+    )
+    raise AsofError(message)
 
 
 def view_requests(
@@ -91,7 +113,9 @@ def _request(view: FeatureView, features: tuple[Feature, ...]) -> ViewRequest:
     return ViewRequest(used_name(view), joined_source(view), keys, features, view.ttl)
 
 
-def view_join(engine: Engine, request: ViewRequest, relation: Relation) -> tuple[ViewJoin, Relation]:
+def view_join(
+    engine: Engine, request: ViewRequest, relation: Relation, known_at: datetime | None = None
+) -> tuple[ViewJoin, Relation]:
     """Look up what is asked in the source: its columns have the names from before the field mapping."""
     source = request.source
     original = {new: old for old, new in source.field_mapping.items() if old in relation.columns}
@@ -102,6 +126,7 @@ def view_join(engine: Engine, request: ViewRequest, relation: Relation) -> tuple
     relation.require(needed, f"which feature view '{request.name}' needs")
     relation = with_instants(engine, relation, times)
     event_time, created = times[0], times[1] if source.created_timestamp_column else None
+    relation = as_known(relation, created, known_at)
     return ViewJoin(relation.sql, keys, event_time, features, relation.order, created, request.ttl), relation
 
 
@@ -122,6 +147,16 @@ class Extraction:
     statement: Callable[..., str]
     extract: Extract  # without the relation and the numbers of its rows, which are known later
     features: bool  # whether features are named; else all columns are read
+    known_at: datetime | None = None
+
+    def as_known_at(self, moment: datetime) -> Self:
+        """Return the query of the rows that had been written by a moment.
+
+        Raises:
+            AsofError: The source has no column that says so.
+        """
+        _required(self.extract.created, f"source '{self.source.name}'")
+        return replace(self, known_at=moment)
 
     def sql(self, engine: Engine, *, in_order: bool) -> str:
         """Return the statement that reads the rows."""
@@ -130,6 +165,7 @@ class Extraction:
         relation.require(self.extract.columns, "which is to be read")
         times = [name for name in (self.extract.event_time, self.extract.created) if name]
         relation = with_instants(engine, relation, times)
+        relation = as_known(relation, self.extract.created, self.known_at)
         extract = replace(self.extract, relation=relation.sql, source_order=relation.order, columns=columns)
         return self.statement(extract, in_order=in_order)
 
@@ -144,6 +180,7 @@ class Retrieval:
         added: The columns that on-demand views will add.
         repo_path: Where relative paths start.
         filter_by_created: Whether to leave out feature rows that were written after the event time.
+        known_at: Leave out feature rows that were written after this moment; None: none.
     """
 
     entities: Any
@@ -151,6 +188,7 @@ class Retrieval:
     added: tuple[str, ...]
     repo_path: Path | None
     filter_by_created: bool
+    known_at: datetime | None = None
 
     def sql(self, engine: Engine, *, in_order: bool) -> str:
         """Return the statement of the join."""
@@ -161,7 +199,7 @@ class Retrieval:
 
     def checked(self, engine: Engine, *, in_order: bool) -> tuple[Relation, str, list[ViewJoin]]:
         """Return the entity rows, their event time, and the joins, if all of it fits together."""
-        joins = [view_join(engine, request, self.source_rows(engine, request.source)) for request in self.views]
+        joins = self._view_joins(engine)
         rows, event_time = self._entity_rows(engine, [join for join, _ in joins], in_order=in_order)
         compared = []
         for request, (join, source) in zip(self.views, joins, strict=True):
@@ -191,13 +229,27 @@ class Retrieval:
         event_time = event_time_column(rows)
         return with_instants(engine, rows, [event_time]), event_time
 
+    def as_known_at(self, moment: datetime) -> Self:
+        """Return the query as it would have been answered at a moment.
+
+        Raises:
+            AsofError: The source of a view has no column that says when its rows were written.
+        """
+        for view in self.views:
+            _required(view.source.created_timestamp_column, f"the source of feature view '{view.name}'")
+        return replace(self, known_at=moment)
+
     def with_views(self, views: tuple[ViewRequest, ...]) -> Self:
         """Return the query with other requests to its feature views."""
         return replace(self, views=views)
 
     def joins(self, engine: Engine) -> list[ViewJoin]:
         """Return the joins, of which nothing is known of the entity rows."""
-        return [view_join(engine, request, self.source_rows(engine, request.source))[0] for request in self.views]
+        return [join for join, _ in self._view_joins(engine)]
+
+    def _view_joins(self, engine: Engine) -> list[tuple[ViewJoin, Relation]]:
+        sources = [(request, self.source_rows(engine, request.source)) for request in self.views]
+        return [view_join(engine, request, rows, self.known_at) for request, rows in sources]
 
     def facts(self, engine: Engine) -> tuple[list[str], datetime | None, datetime | None]:
         """Return the entity rows' columns but the event time, and their first and last event time, in UTC."""

@@ -13,6 +13,8 @@ The rules:
   against any; among equal ``created`` the last row in the order of the source (``ViewJoin.source_order``).
 - With ``filter_by_created`` only rows with ``created`` not after the entity row's event time are eligible, and a row
   without ``created`` never is. A view without a ``created`` column is not affected.
+- As known at a moment, only rows with ``created`` not after that moment exist; of a row without ``created`` it can't be
+  told, and it is refused.
 - A null in a key or an event time matches nothing. Every entity row comes back exactly once.
 """
 
@@ -156,6 +158,23 @@ def within(column: str, start: datetime | None, end: datetime | None) -> str:
     bounds = [f"{quoted(column)} >= {instant(start)}"] if start and start.year > MINYEAR else []
     bounds += [f"{quoted(column)} <= {instant(end)}"] if end and end.year < MAXYEAR else []
     return " AND ".join(bounds) or "TRUE"
+
+
+def known_sql(relation: str, created: str, moment: datetime, what: str) -> str:
+    """Return the table expression of the rows that had been written by a moment.
+
+    Args:
+        relation: A table expression: a quoted name or a query in parentheses.
+        created: The column that says when a row was written, of a timestamp type.
+        moment: The moment; a naive one is taken as UTC.
+        what: Names the rows in the error that the statement ends with if there is one without ``created``.
+    """
+    untold = f"{what}: a row has no value in '{created}', so that it can't be told whether it was known by {moment}"
+    micros = f"epoch_us(TIMESTAMPTZ {instant(moment)})"
+    return (
+        f"(SELECT * FROM {relation} WHERE CASE WHEN {quoted(created)} IS NULL THEN error({literal(untold)}) "
+        f"ELSE {_microseconds(created)} <= {micros} END)"
+    )
 
 
 def point_in_time_sql(entities: EntityRows, views: Sequence[ViewJoin], *, filter_by_created: bool = False) -> str:

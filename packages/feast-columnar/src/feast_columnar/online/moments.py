@@ -5,3 +5,8 @@ from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def aware(time: datetime) -> datetime:
+    """Return the same moment in UTC; a naive time is taken as such."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -9,15 +9,31 @@ Plugged in by class path in feature_store.yaml:
 
 Feast puts what ``${REDIS_PASSWORD}`` stands for into the text of the file before it is read as YAML, then splits the
 connection string at its commas, and takes what looks like JSON for JSON: ``1e5`` becomes a number, ``a,b`` two
-settings, ``x #1`` a comment, and what can't be read is quoted in an error. Here the file never holds the password. It
-is Feast's own Redis store in all else.
+settings, ``x #1`` a comment, and what can't be read is quoted in an error. Here the file never holds the password.
+Pushes are recorded in the ledger, if the repo keeps one (`feast_columnar.ledger`). It is Feast's own Redis store in all
+else.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
-from pydantic import StrictStr
+from pydantic import StrictStr  # noqa: TC002 - pydantic evaluates the annotations
+
+from feast_columnar.ledger.recording import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from feast import FeatureView
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+    from feast.repo_config import RepoConfig
+
+    Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 STORE_TYPE = "feast_columnar.SecretRedisOnlineStore"
 
@@ -38,6 +54,28 @@ class SecretRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 class SecretRedisOnlineStore(RedisOnlineStore):
     """Feast's Redis store with its password from the environment."""
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Written],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write as Feast does; a push is recorded, if the repo keeps a ledger."""
+        with written(config, table, data):
+            super().online_write_batch(config, table, data, progress)
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Written],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write as Feast does; likewise."""
+        with written(config, table, data):
+            await super().online_write_batch_async(config, table, data, progress)
 
     def _get_client(self, online_store_config: Any) -> Any:  # noqa: ANN401 - Feast's interface
         self._credentials = _credentials(online_store_config)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 from pydantic import PositiveFloat, StrictStr  # noqa: TC002 - pydantic evaluates the annotations
 
+from feast_columnar.ledger.recording import written
 from feast_columnar.online.moments import EPOCH, MICROSECOND
 from feast_columnar.online.sqlite_file import ReadConnection, empty_log, log_of, open_to_write
 from feast_columnar.online.sqlite_times import STORE_TYPE, moment_of, stored_time
@@ -140,7 +141,7 @@ class SharedSqliteOnlineStore(SqliteOnlineStore):
             (key, values, _Moment.of(event), None if created is None or created != created else _Moment.of(created))  # noqa: PLR0124 - pandas' NaT
             for key, values, event, created in data
         ]
-        with self.writing(config):
+        with written(config, table, data), self.writing(config):
             super().online_write_batch(config, table, rows, progress)
 
     def update(  # noqa: PLR0913, PLR0917 - Feast's interface

@@ -34,6 +34,7 @@ _WRITERS: Final[Mapping[tuple[str, str], Callable[[Any, RepoConfig, FeatureView]
     ("feast_columnar.online.sqlite_store", "SharedSqliteOnlineStore.online_write_batch"): shared_sqlite_writer,
     (_SQLITE, "SqliteOnlineStore.online_write_batch"): stock_sqlite_writer,
     (_REDIS, "RedisOnlineStore.online_write_batch"): redis_writer,
+    ("feast_columnar.online.redis_store", "SecretRedisOnlineStore.online_write_batch"): redis_writer,
 }
 _SOURCES: Final[Mapping[tuple[str, str], Callable[[RepoConfig, Any, tuple[ViewRead, ...]], Source | None]]] = {
     (_SQLITE, "SqliteOnlineStore.online_read"): sqlite_source,

@@ -23,8 +23,9 @@ from feast_columnar.offline.query import Retrieval, ViewRequest
 from feast_columnar.offline.rows import require_distinct
 from feast_columnar.offline.rules import EntityRows, ViewJoin, point_in_time_sql
 from feast_columnar.offline.sources import located
+from feast_columnar.online.moments import EPOCH, MICROSECOND, aware
 from feast_columnar.spark.entities import entity_frame, is_spark_frame, is_sql, require_plain
-from feast_columnar.spark.groups import cogrouped
+from feast_columnar.spark.groups import cogrouped, microseconds
 from feast_columnar.spark.planning import planned
 from feast_columnar.spark.rows import (
     arrow_schema,
@@ -99,6 +100,14 @@ class SparkRetrieval:
         """Return the query with other requests to its feature views."""
         return replace(self, retrieval=self.retrieval.with_views(views))
 
+    def as_known_at(self, moment: datetime) -> Self:
+        """Return the query as it would have been answered at a moment.
+
+        Raises:
+            AsofError: The source of a view has no column that says when its rows were written.
+        """
+        return replace(self, retrieval=self.retrieval.as_known_at(moment))
+
     def frame(self, *, in_order: bool) -> DataFrame:
         """Return the joined rows; statistics of the join keys are gathered, rows are not."""
         spark = open_session(self.options.spark_conf)
@@ -172,7 +181,10 @@ class SparkRetrieval:
         with open_engine({}) as engine:
             joins = empty.joins(engine)
         keys = sorted({key.entity for join in joins for key in join.keys})
-        seen = [_seen_keys(sources[view.source.path], join, span, keys) for view, join in self._with_keys(joins)]
+        seen = [
+            _seen_keys(self._known(sources[view.source.path], join), join, span, keys)
+            for view, join in self._with_keys(joins)
+        ]
         frame = spark.range(1).select() if not seen else seen[0]
         for more in seen[1:]:
             frame = frame.union(more)
@@ -189,7 +201,14 @@ class SparkRetrieval:
         tables = {name: arrow_schema(frame).empty_table() for name, frame in sources.items()}
         asked = self.retrieval
         return _Schemas(
-            None, asked.views, asked.added, asked.repo_path, asked.filter_by_created, rows=rows, sources=tables
+            None,
+            asked.views,
+            asked.added,
+            asked.repo_path,
+            asked.filter_by_created,
+            asked.known_at,
+            rows=rows,
+            sources=tables,
         )
 
     def _steps(
@@ -213,9 +232,8 @@ class SparkRetrieval:
         from pyspark.sql.pandas.types import from_arrow_schema
 
         joined = entities
-        by_time = not self.retrieval.filter_by_created
         sides = [
-            JoinSides(step.join, entities, event_time, _needed(sources[step.source], step.join), by_time)
+            JoinSides(step.join, entities, event_time, *self._offered(sources[step.source], step.join))
             for step in steps
         ]
         for step in steps:
@@ -226,6 +244,27 @@ class SparkRetrieval:
             join = joining(step.sql, names, step.schema, self.options.memory_limit)
             joined = cogrouped(groups, joined, join, from_arrow_schema(step.schema))
         return joined
+
+    def _offered(self, source: DataFrame, join: ViewJoin) -> tuple[DataFrame, bool]:
+        """Return the rows that may match, and whether the latest before a time are all that matters after it.
+
+        Rows that were not known yet are out by the statement of a group. If Spark can tell them as well, they are out
+        before, so that the latest row is not one of them.
+        """
+        rows, by_time = _needed(source, join), not self.retrieval.filter_by_created
+        if self.retrieval.known_at is None:
+            return rows, by_time
+        kinds = {name.casefold(): kind for name, kind in source.dtypes}
+        is_time = kinds[str(join.created).casefold()] in {"timestamp", "timestamp_ntz"}
+        return (self._known(rows, join), by_time) if is_time else (rows, False)
+
+    def _known(self, rows: DataFrame, join: ViewJoin) -> DataFrame:
+        """Leave out rows that were not known yet; one of which it can't be told goes on to where it is refused."""
+        moment = self.retrieval.known_at
+        if moment is None or join.created is None:
+            return rows
+        micros = (aware(moment) - EPOCH) // MICROSECOND
+        return rows.where(column(join.created).isNull() | (microseconds(join.created) <= micros))
 
     def _most_rows(self, entities: DataFrame, sources: Mapping[str, DataFrame]) -> int | None:
         """Return a bound of the rows of any one join, if it is known without a job."""
