@@ -23,6 +23,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class Load:
         servers: The servers, if none are named.
         clients: How many clients send at once, likewise.
         page: Where the table goes, below ``benchmarks``.
+        title: The page's.
         head: What it is, for the table.
         bounds: What is to be reached.
     """
@@ -63,6 +65,7 @@ class Load:
     servers: tuple[str, ...]
     clients: tuple[int, ...]
     page: str
+    title: str
     head: str
     bounds: Sequence[Bound]
 
@@ -81,6 +84,7 @@ LOADS = {
         ("ours", "plain", "no-op"),
         (1, 16, 64),
         "online.md",
+        "Online",
         f"{IDS:,} drivers in Redis on loopback, distinct ids in every request;",
         BOUNDS_OF_IDS,
     ),
@@ -89,6 +93,7 @@ LOADS = {
         ("ours", "plain", INT64_IDS),
         (1, 16),
         "online_texts.md",
+        "Online, text keys and what only a request knows",
         f"{IDS:,} restaurants by text ids, with three features, and {ZONES} zones, with one, in Redis on loopback; in "
         "every request distinct ids, a zone and two numbers that only the request knows, one for all candidates; a "
         f"linear model of six numbers. Beside it `{INT64_IDS}`, ours with the sample and its model of three numbers, "
@@ -117,7 +122,7 @@ class Running:
 def main() -> None:
     """Set up, load, report."""
     options = _options()
-    load = LOADS[options.load]
+    load, before = LOADS[options.load], os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory() as name,
         redis_server(Path(name)) as address,
@@ -130,7 +135,13 @@ def main() -> None:
             results = rounds(options, running)
         world = asked[load.make].world
         in_process = {} if options.no_in_process else measure_in_process(world, 1 if options.quick else 10)
-    page = tables(f"{load.head} {head(options)}", results, ready, in_process, load.bounds)
+    page = tables(
+        f"# {load.title}\n\n{load.head} {head(options)} Load before: {before:.1f}.",
+        results,
+        ready,
+        in_process,
+        load.bounds,
+    )
     print(page)
     if options.output:
         options.output.write_text(page, encoding="utf-8")

@@ -19,14 +19,14 @@ def tables(
     """Return the whole page.
 
     Args:
-        head: What was measured, where and when.
+        head: Its title, and what was measured, where and when.
         results: The loads.
         ready: Memory of each server when it was ready, in MiB.
         in_process: Microseconds by number of ids and part.
         bounds: What is to be reached.
     """
     names = list(ready)
-    lines = ["# Online", "", head, ""]
+    lines = [head, ""]
     if reached := goals(results, in_process, bounds):
         header = ["ratio", "median (lowest to highest)", "goal", "stretch"]
         lines += ["## Goals", "", *markdown_table(header, [goal.row() for goal in reached]), ""]
