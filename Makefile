@@ -151,8 +151,9 @@ bench-materialize: $(STAMP) ## measure materialization against Feast's stock cal
 bench-reader: $(STAMP) ## measure the read of a feature service against Feast's get_online_features
 	$(BIN)/python benchmarks/bench_reader.py
 
-bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServer (25 minutes; wrk is used if installed)
+bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServer (35 minutes; wrk is used if installed)
 	$(BIN)/python benchmarks/bench_online.py
+	$(BIN)/python benchmarks/bench_online.py --load texts
 
 bench-serve-start: $(STAMP) ## measure the time until the server is ready against a bare MLServer and the imports
 	$(BIN)/python benchmarks/bench_serve_start.py

@@ -20,11 +20,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from bench_start import kedro_run
 from borrowed import copy_project
 from measure import ROOT, machine, markdown_table, measure, ratios, spread
-from online.world import World, started, wait_until_ready
+from online.world import Served, started, wait_until_ready
 
 # What `python -X importtime` shows of ours at its start and not of a bare MLServer, by the names that bring it in:
 # Feast, the SQL store of MLflow's registry, and the loader of the model's format. Each is imported by the libraries
@@ -45,7 +44,7 @@ class Started:
     resident: float
 
 
-def time_start(name: str, world: World, folder: Path) -> Started:
+def time_start(name: str, world: Served, folder: Path) -> Started:
     """Start a server, and end it when it is ready."""
     start = time.perf_counter()
     with started(name, world, folder) as server:
@@ -59,12 +58,12 @@ def time_imports(code: str) -> Started:
     return Started(used.seconds, used.cpu, used.peak)
 
 
-def make_project(folder: Path) -> World:
+def make_project(folder: Path) -> Served:
     """Make a project with a champion and features in SQLite."""
     project = copy_project(folder / "project")
     for pipeline in ("training", "materialize"):
         measure(kedro_run(pipeline), project)
-    return World(project, {"DO_NOT_TRACK": "true"}, np.zeros(0, np.int64), np.zeros(0))
+    return Served(project, {"DO_NOT_TRACK": "true"})
 
 
 def compare(runs: int) -> dict[str, list[Started]]:

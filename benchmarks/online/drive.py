@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 from mlserver.grpc import dataplane_pb2 as pb
-from numpy.typing import NDArray
 from online.load import INFER
-from online.requests_for import Requests, grpc_message, rest_body
+from online.requests_for import Asked, Requests, grpc_message, rest_body
 from online.world import Server, World
 
 HERE = Path(__file__).parent
@@ -147,41 +148,53 @@ def _end_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
-def check(server: Server, world: World, samples: NDArray[np.int64]) -> None:
-    """Ask for samples over both protocols, many at once, and compare the answers with scores computed directly.
+def check(server: Server, world: World, asked: Sequence[Asked]) -> None:
+    """Ask over both protocols, many at once, and compare the answers with scores computed directly.
 
     The no-op's answers must only have the right form.
 
     Args:
         server: Who is asked.
         world: Knows the right answers.
-        samples: int64 ``[requests, n]``.
+        asked: What for.
 
     Raises:
         RuntimeError: An answer is wrong.
     """
     with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(CHECKED_AT_ONCE) as pool:
-        rest = list(pool.map(lambda ids: _ask_rest(server, ids), samples))
+        rest = list(pool.map(lambda one: _ask_rest(server, one), asked))
         method = channel.unary_unary(INFER)
-        binary = list(pool.map(lambda ids: _read_message(method(grpc_message(ids).SerializeToString())), samples))
-    for ids, *answers in zip(samples, rest, binary, strict=True):
-        driver_id, score = world.best(ids)
+        binary = list(
+            pool.map(lambda one: _read_message(method(grpc_message(one).SerializeToString()), _key(one)), asked)
+        )
+    for one, *answers in zip(asked, rest, binary, strict=True):
+        best, score = world.best(one)
         for answer in answers:
-            right = answer[0] == driver_id and math.isclose(answer[1], score, rel_tol=TOLERANCE)
+            right = answer[0] == best and math.isclose(answer[1], score, rel_tol=TOLERANCE)
             if not right and server.name != "no-op":
-                message = f"{server.name} answered {answer}, right is {(driver_id, score)}"
+                message = f"{server.name} answered {answer}, right is {(best, score)}"
                 raise RuntimeError(message)
 
 
-def _ask_rest(server: Server, driver_id: NDArray[np.int64]) -> tuple[int, float]:
-    body = json.dumps(rest_body(driver_id)).encode()
+def _key(asked: Asked) -> str:
+    """Return what the candidates are called."""
+    return next(iter(asked))
+
+
+def _ask_rest(server: Server, asked: Asked) -> tuple[Any, float]:
+    body = json.dumps(rest_body(asked)).encode()
     request = urllib.request.Request(server.url, body, {"Content-Type": "application/json"})  # noqa: S310 - http
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - likewise
         outputs = {output["name"]: output["data"] for output in json.load(answer)["outputs"]}
-    return outputs["driver_id"][0], outputs["score"][0]
+    return outputs[_key(asked)][0], outputs["score"][0]
 
 
-def _read_message(content: bytes) -> tuple[int, float]:
+def _read_message(content: bytes, key: str) -> tuple[Any, float]:
     answer = pb.ModelInferResponse.FromString(content)
-    found = dict(zip([output.name for output in answer.outputs], answer.raw_output_contents, strict=True))
-    return int(np.frombuffer(found["driver_id"], np.int64)[0]), float(np.frombuffer(found["score"], np.float64)[0])
+    found = {
+        output.name: (output.datatype, raw)
+        for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
+    }
+    datatype, raw = found[key]
+    best = raw[4:].decode() if datatype == "BYTES" else int(np.frombuffer(raw, np.int64)[0])
+    return best, float(np.frombuffer(found["score"][1], np.float64)[0])

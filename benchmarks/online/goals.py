@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from measure import ratios, spread
 from online.drive import Case, Loaded
+from online.world import INT64_IDS
 
 Results = Mapping[tuple[Case, str], Sequence[Loaded]]
 InProcess = Mapping[int, Mapping[str, float]]
@@ -42,9 +43,42 @@ class Goal:
         return f"{bound:.3g}: {'reached' if met else '**missed**'}"
 
 
-def goals(results: Results, in_process: InProcess) -> list[Goal]:
+@dataclass(frozen=True)
+class Bound:
+    """What the requests/s of ours are to be, of another server's."""
+
+    case: Case
+    other: str
+    goal: float | None
+    stretch: float | None = None
+
+
+BOUNDS_OF_IDS = (
+    Bound(Case("rest", 5, 16), "plain", 4.5),
+    Bound(Case("rest", 5, 16), "no-op", 0.42, 0.6),
+    Bound(Case("rest", 100, 16), "plain", 3, 6),
+    Bound(Case("rest", 1000, 16), "plain", 3, 8),
+    Bound(Case("grpc", 5, 16), "plain", 4),
+    Bound(Case("grpc", 5, 16), "no-op", 0.55, 0.65),
+    Bound(Case("grpc", 100, 16), "plain", 2.8, 6),
+)
+BOUNDS_OF_TEXTS = tuple(
+    Bound(Case(protocol, ids, 16), other, goal)
+    for protocol in ("rest", "grpc")
+    for ids, other, goal in (
+        (5, "plain", None),
+        (100, "plain", 6),
+        (1000, "plain", None),
+        (5, INT64_IDS, 0.7),
+        (100, INT64_IDS, 0.7),
+        (1000, INT64_IDS, None),
+    )
+)
+
+
+def goals(results: Results, in_process: InProcess, bounds: Sequence[Bound]) -> list[Goal]:
     """Return those of which the loads were driven."""
-    found = [goal for goal in (*_rates(results), *_others(results)) if goal.values]
+    found = [goal for goal in (*_rates(results, bounds), *_others(results)) if goal.values]
     floor = in_process.get(100, {}).get("raw read")
     ours = results.get((Case("rest", 100, 16), "ours"))
     if floor and ours:
@@ -53,20 +87,21 @@ def goals(results: Results, in_process: InProcess) -> list[Goal]:
     return found
 
 
-def _rates(results: Results) -> list[Goal]:
-    bounds = [
-        (Case("rest", 5, 16), "plain", 4.5, None),
-        (Case("rest", 5, 16), "no-op", 0.42, 0.6),
-        (Case("rest", 100, 16), "plain", 3, 6),
-        (Case("rest", 1000, 16), "plain", 3, 8),
-        (Case("grpc", 5, 16), "plain", 4, None),
-        (Case("grpc", 5, 16), "no-op", 0.55, 0.65),
-        (Case("grpc", 100, 16), "plain", 2.8, 6),
-    ]
+def _rates(results: Results, bounds: Sequence[Bound]) -> list[Goal]:
     return [
-        Goal(f"{case.label}: requests/s to {other}'s", compared(results, case, other, "rate"), goal, stretch)
-        for case, other, goal, stretch in bounds
+        Goal(
+            f"{one.case.label}: requests/s to {other_name(one.other)}",
+            compared(results, one.case, one.other, "rate"),
+            one.goal,
+            one.stretch,
+        )
+        for one in bounds
     ]
+
+
+def other_name(other: str) -> str:
+    """Return how a sentence names what belongs to another server."""
+    return f"those of {other}" if other == INT64_IDS else f"{other}'s"
 
 
 def _others(results: Results) -> list[Goal]:

@@ -29,9 +29,9 @@ from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelInferResponseConverter
 from mlserver.rest.responses import Response
 from online.requests_for import grpc_message, rest_body
+from online.world import location
 
 from driver_ranking.feature_store.repo import FeatureRepo
-from driver_ranking.model import RegistryLocation
 from driver_ranking.ranking import predicted_rows, rank
 from driver_ranking.serving.champion import Champion, ChampionLoader, ScoredCandidates
 from driver_ranking.serving.contract import Input, RankingContract
@@ -109,8 +109,8 @@ def parts(champion: Champion, raw: Raw, driver_id: NDArray[np.int64]) -> dict[st
     by_hand, _ = raw.read(driver_id)
     columns = [("conv_rate", "acc_rate", "avg_daily_trips").index(name) for name in champion.model.feature_names]
     np.testing.assert_array_equal(values, by_hand[:, columns])
-    body = json.dumps(rest_body(driver_id)).encode()
-    message = grpc_message(driver_id).SerializeToString()
+    body = json.dumps(rest_body({"driver_id": driver_id})).encode()
+    message = grpc_message({"driver_id": driver_id}).SerializeToString()
     rows = predicted_rows(values, champion.predictor.predict)
     answer = Ranked(rank(driver_id, rows), ScoredCandidates(rows, driver_id, champion, 0, 0.0, 0.0))
 
@@ -151,8 +151,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="for each number of ids")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # MLServer warns of itself, and each warning takes time
-    location = RegistryLocation("driver_ranking", "champion", options.project / "data/06_models/mlflow")
-    loader = ChampionLoader(location, None, FeatureRepo(options.project / "feature_repo"), timeout=5)
+    loader = ChampionLoader(location(options.project), None, FeatureRepo(options.project / "feature_repo"), timeout=5)
     champion, raw, random = loader.load(), open_raw(), np.random.default_rng(9)
     found = {}
     for size in SIZES:

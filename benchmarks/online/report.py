@@ -7,23 +7,27 @@ from html import escape
 
 from measure import markdown_table, spread
 from online.drive import Case
-from online.goals import InProcess, Results, compared, goals
+from online.goals import Bound, InProcess, Results, compared, goals
+from online.world import INT64_IDS
 
 COLOURS = ("#1f5fa8", "#d9822b", "#a9b1b9", "#2f8f5b", "#8a5fb0", "#b04a5a")
 
 
-def tables(head: str, results: Results, ready: Mapping[str, float], in_process: InProcess) -> str:
+def tables(
+    head: str, results: Results, ready: Mapping[str, float], in_process: InProcess, bounds: Sequence[Bound]
+) -> str:
     """Return the whole page.
 
     Args:
-        head: What was measured, where and when.
+        head: Its title, and what was measured, where and when.
         results: The loads.
         ready: Memory of each server when it was ready, in MiB.
         in_process: Microseconds by number of ids and part.
+        bounds: What is to be reached.
     """
     names = list(ready)
-    lines = ["# Online", "", head, ""]
-    if reached := goals(results, in_process):
+    lines = [head, ""]
+    if reached := goals(results, in_process, bounds):
         header = ["ratio", "median (lowest to highest)", "goal", "stretch"]
         lines += ["## Goals", "", *markdown_table(header, [goal.row() for goal in reached]), ""]
     lines += ["## Loads", "", *markdown_table(*_loads(results)), ""]
@@ -47,7 +51,7 @@ _FIGURES = (("rate", 0), ("p50", 2), ("p99", 1), ("cpu", 3))
 
 
 def _ratios(results: Results, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    baselines = [name for name in ("plain", "no-op") if name in names]
+    baselines = [name for name in ("plain", "no-op", INT64_IDS) if name in names]
     pairs = [("ours", name) for name in baselines] + [
         (name, "ours") for name in names if name not in {*baselines, "ours"}
     ]

@@ -8,10 +8,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -21,41 +22,65 @@ from bench_start import kedro_run
 from borrowed import copy_project, free_ports, stop
 from measure import ROOT, measure
 from numpy.typing import NDArray
+from online.requests_for import Asked
 
 from driver_ranking.sample_data import DRIVER_STATS_SCHEMA, FIRST_DRIVER_ID
 
+if TYPE_CHECKING:
+    from driver_ranking.model import RegistryLocation
+
+INT64_IDS = "int64 ids"
 OURS_ALONE = ("model_repository_implementation", "model_repository_implementation_args")
 KINDS = {
     "ours": {},
     "plain": {},
     "no-op": {},
+    INT64_IDS: {},
     "2 processes": {"DRIVER_RANKING_REUSE_PORT": "true"},
     "no log": {"DRIVER_RANKING_LOG_REQUESTS": "false"},
 }
-"""The servers by name, with more of the environment; those that aren't plain or no-op are ours."""
+"""The servers by name, with more of the environment; those that aren't plain or no-op are ours.
+
+`INT64_IDS` is ours too, with the sample, beside what has other inputs.
+"""
 
 
 @dataclass(frozen=True)
-class World:
+class Served:
     """A project that can be served.
 
     Attributes:
         project: Its folder.
         variables: The environment of what reads its online store.
-        driver_id: int64 ``[n]``, the drivers that have features, ascending.
-        score: float64 ``[n]``, what the champion makes of the features that were written.
+        service: The feature service of its champion.
+        plain: The runtime that stands against ours.
     """
 
     project: Path
     variables: Mapping[str, str]
-    driver_id: NDArray[np.int64]
-    score: NDArray[np.float64]
+    service: str = "driver_ranking_v1"
+    plain: str = "PlainRuntime"
 
-    def best(self, driver_id: NDArray[np.int64]) -> tuple[int, float]:
-        """Return the right answer: the driver with the highest score, and the score."""
-        score = self.score[np.searchsorted(self.driver_id, driver_id)]
+
+@dataclass(frozen=True, kw_only=True)
+class World(Served):
+    """One of which the right answers are known.
+
+    Attributes:
+        known: The candidates that have features ``[n]``, int64 or objects that are texts.
+        request: Makes a request of some candidates.
+        scores: What the champion makes of the features that were written, float64 ``[n]`` of a request.
+    """
+
+    known: NDArray[Any]
+    request: Callable[[NDArray[Any]], Asked]
+    scores: Callable[[Asked], NDArray[np.float64]]
+
+    def best(self, asked: Asked) -> tuple[Any, float]:
+        """Return the right answer: the candidate with the highest score, and the score."""
+        score = self.scores(asked)
         place = int(np.argmax(score))
-        return int(driver_id[place]), float(score[place])
+        return next(iter(asked.values()))[place], float(score[place])
 
 
 def make_world(folder: Path, address: str, drivers: int) -> World:
@@ -63,6 +88,19 @@ def make_world(folder: Path, address: str, drivers: int) -> World:
     project = copy_project(folder / "project")
     measure(kedro_run("training"), project)
     driver_id, values = _write_features(project / "data/01_raw/driver_stats.parquet", drivers)
+    variables = materialized(project, address)
+    score = champion_scores(project, ("conv_rate", "acc_rate", "avg_daily_trips"))(values)
+    return World(
+        project,
+        variables,
+        known=driver_id,
+        request=lambda ids: {"driver_id": ids},
+        scores=lambda asked: score[np.searchsorted(driver_id, asked["driver_id"])],
+    )
+
+
+def materialized(project: Path, address: str) -> dict[str, str]:
+    """Materialize a project's features into a Redis, and return the environment of what reads it."""
     variables = {
         "FEAST_FS_YAML_FILE_PATH": str(project / "feature_repo/feature_store_redis.yaml"),
         "REDIS_ADDRESS": address,
@@ -70,7 +108,7 @@ def make_world(folder: Path, address: str, drivers: int) -> World:
         "DO_NOT_TRACK": "true",
     }
     measure(kedro_run("materialize"), project, variables)
-    return World(project, variables, driver_id, _scores(project, values))
+    return variables
 
 
 def _write_features(path: Path, drivers: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -84,13 +122,21 @@ def _write_features(path: Path, drivers: int) -> tuple[NDArray[np.int64], NDArra
     return driver_id, np.column_stack([*rates, trips]).astype(np.float64)
 
 
-def _scores(project: Path, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    from driver_ranking.model import ModelRegistry, RegistryLocation
+def champion_scores(project: Path, columns: Sequence[str]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return what the champion makes of rows, float64 ``[n, k]``, whose columns have these names."""
+    from driver_ranking.model import ModelRegistry
 
-    registry = ModelRegistry(RegistryLocation("driver_ranking", "champion", project / "data/06_models/mlflow"))
+    registry = ModelRegistry(location(project))
     model = registry.resolve()
-    columns = [("conv_rate", "acc_rate", "avg_daily_trips").index(name) for name in model.feature_names]
-    return registry.load(model).predict(values[:, columns])
+    predictor, order = registry.load(model), [columns.index(name) for name in model.feature_names]
+    return lambda values: predictor.predict(values[:, order])
+
+
+def location(project: Path) -> "RegistryLocation":
+    """Return where a project's champion is."""
+    from driver_ranking.model import RegistryLocation
+
+    return RegistryLocation("driver_ranking", "champion", project / "data/06_models/mlflow")
 
 
 @dataclass(frozen=True)
@@ -146,7 +192,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(name: str, world: World, folder: Path) -> Iterator[Server]:
+def started(name: str, world: Served, folder: Path) -> Iterator[Server]:
     """Start a server; it may not be ready yet. It is ended at the end.
 
     Args:
@@ -185,7 +231,7 @@ def _process(served: Path, folder: Path, log: Path, variables: dict[str, str]) -
             stop(process)
 
 
-def environment(world: World, name: str, ports: Mapping[str, int]) -> dict[str, str]:
+def environment(world: Served, name: str, ports: Mapping[str, int]) -> dict[str, str]:
     """Return the environment of a server, with nothing of the caller's settings."""
     prefixes = ("MLFLOW_", "FEAST_", "MLSERVER_", "DRIVER_RANKING_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
@@ -193,14 +239,17 @@ def environment(world: World, name: str, ports: Mapping[str, int]) -> dict[str, 
     return {**kept, **named, "PYTHONPATH": str(ROOT / "benchmarks"), **world.variables, **KINDS[name]}
 
 
-def _stock_folder(name: str, world: World, folder: Path, ports: dict[str, int]) -> Path:
+def _stock_folder(name: str, world: Served, folder: Path, ports: dict[str, int]) -> Path:
     """Write settings as ours, without our extensions of MLServer, and the runtime that stands against it."""
     settings = json.loads((world.project / "settings.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in settings.items() if key not in OURS_ALONE}
-    runtime = {"plain": "online.plain_runtime.PlainRuntime", "no-op": "online.noop_runtime.NoopRuntime"}[name]
+    runtime = {
+        "plain": f"online.plain_runtime.{world.plain}",
+        "no-op": "online.noop_runtime.NoopRuntime",
+    }[name]
     extra = {
         "feature_repo": str(world.project / "feature_repo"),
-        "feature_service": "driver_ranking_v1",
+        "feature_service": world.service,
         "tracking_uri": f"sqlite:///{world.project / 'data/06_models/mlflow/mlflow.db'}",
     }
     parameters = {"uri": "models:/driver_ranking@champion", "extra": extra}

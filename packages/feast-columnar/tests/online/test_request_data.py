@@ -152,6 +152,25 @@ def test_what_is_computed_is_what_feast_computes(repo: OnlineRepo, code: str, as
     reader.close()
 
 
+def test_many_rows_that_repeat_keys_are_computed_as_each_alone(repo: OnlineRepo) -> None:
+    reader = open_reader(made(repo, *CODES["python"]), "service", columns=["score", "rate", "label"])
+    asked: dict[str, list[Any]] = {"driver_id": [1, 2, 3, 9, 1] * 8, "zone": ["a", "b", "c", "a"] * 10}
+    given: dict[str, list[Any]] = {"distance": [*range(40)], "pickup": ["Ring", None] * 20}
+    found = reader.read(asked, NOON_US, request=given)
+    alone = [
+        reader.read(
+            {name: values[row : row + 1] for name, values in asked.items()},
+            NOON_US,
+            request={name: values[row : row + 1] for name, values in given.items()},
+        )
+        for row in range(40)
+    ]
+    np.testing.assert_array_equal(found.matrix, np.concatenate([one.matrix for one in alone]))
+    assert found.oldest.tolist() == [one.oldest[0] for one in alone]
+    assert found.others["label"].tolist() == [one.others["label"][0] for one in alone]
+    reader.close()
+
+
 @pytest.fixture
 def sqlite_repo(tmp_path: Path) -> OnlineRepo:
     """A repo with SQLite."""

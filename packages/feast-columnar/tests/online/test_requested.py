@@ -275,6 +275,9 @@ def test_a_spoilt_text_is_missing_and_told(sqlite_repo: OnlineRepo, cell: bytes)
         assert found.unreadable is not None
         assert found.unreadable.tolist() == spoilt
         assert listed(found) == [[0.5], [0.25]]
+    many = reader.read({"driver_id": [1], "zone": ["b", "a"] * 20}, NOON_US)
+    assert many.unreadable is not None
+    assert many.unreadable.tolist() == [False, True] * 20
 
 
 def test_a_key_of_32_bits_that_is_one_for_all_rows_is_known_or_not_for_each_of_them() -> None:
@@ -284,3 +287,43 @@ def test_a_key_of_32_bits_that_is_one_for_all_rows_is_known_or_not_for_each_of_t
         assert len(keys.messages()) == 2
         assert keys.known is not None
         assert keys.known.tolist() == [known, known]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3), st.sampled_from([3, 20, 1000]), st.integers(0, 2**32))
+def test_of_many_rows_each_key_is_read_once(types: list[ValueType], distinct: int, seed: int) -> None:
+    random, count = np.random.default_rng(seed), 200
+    key = ViewKey(tuple(KeyColumn(str(place), str(place), kind) for place, kind in enumerate(types)))
+    asked: dict[str, Any] = {"more": pa.array(["what other views are read by"])}
+    for place, kind in enumerate(types):
+        drawn = random.integers(0, distinct, count)
+        texts = [f"n{number}" for number in drawn.tolist()]
+        asked[str(place)] = {
+            ValueType.STRING: pa.array(texts),
+            ValueType.BYTES: pa.array(texts, pa.string()).cast(pa.binary()),
+            ValueType.UNIX_TIMESTAMP: pa.array(drawn, pa.timestamp("us")),
+        }.get(kind, drawn)
+    keys = key.keys_of(asked)
+    alone = [
+        key.keys_of({name: column[row : row + 1] for name, column in asked.items() if name != "more"}).packed()[0]
+        for row in range(count)
+    ]
+    packed, places = keys.packed(), range(count) if keys.places is None else keys.places.tolist()
+    assert [packed[place] for place in places] == alone
+    if ValueType.UNIX_TIMESTAMP not in types:  # of which seconds count
+        assert len(keys) == len(packed) == len(set(alone))
+
+
+def test_many_rows_that_repeat_keys_are_as_each_alone(repo: OnlineRepo) -> None:
+    reader = opened(repo)
+    zones: Any = [("a", NOON, {"name": "Bern"}), ("b", NOON, {"name": "Zürich"})]
+    repo.write("zones", zones, key="zone")
+    drivers, names = [1, 2, 3, 2, 1] * 8, ["a", "b", "c", "a"] * 10
+    found = reader.read({"driver_id": drivers, "zone": names}, NOON_US)
+    alone = [reader.read({"driver_id": [n], "zone": [z]}, NOON_US) for n, z in zip(drivers, names, strict=True)]
+    assert listed(found) == [listed(one)[0] for one in alone]
+    assert found.oldest.tolist() == [one.oldest[0] for one in alone]
+    assert found.others["name"].tolist() == [one.others["name"][0] for one in alone]
+    assert {name: times.tolist() for name, times in found.event_times().items()} == {
+        name: [one.event_times()[name][0] for one in alone] for name in ("rate", "name")
+    }

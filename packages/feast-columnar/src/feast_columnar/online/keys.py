@@ -98,7 +98,8 @@ def _packed(column: Any, value_type: ValueType, head: bytes) -> list[bytes]:  # 
     if value_type in {ValueType.STRING, ValueType.BYTES}:
         values = column.to_numpy(zero_copy_only=False).tolist()
         texts = [one.encode() for one in values] if value_type is ValueType.STRING else values
-        return [head + _LENGTH.pack(len(text)) + text for text in texts]
+        heads = {size: head + _LENGTH.pack(size) for size in set(map(len, texts))}  # few: keys are alike
+        return [heads[len(text)] + text for text in texts]
     integers = whole_seconds(column) if value_type is ValueType.UNIX_TIMESTAMP else column
     width = integers.dtype.itemsize
     head, joined = head + _LENGTH.pack(width), integers.astype(f"<i{width}").tobytes()

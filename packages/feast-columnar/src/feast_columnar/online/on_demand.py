@@ -260,6 +260,8 @@ class OnDemandReader(StoreReader):
             return access.online_store.online_read(access.config, table.view, some, list(table.features))
 
         found = rows_apart(read, keys.messages())
+        if keys.places is not None:
+            found = [found[place] for place in keys.places.tolist()]
         if keys.known is not None:
             found = [row if known else (None, None) for row, known in zip(found, keys.known, strict=True)]
         found = found if len(found) == asked.count else found * asked.count

@@ -211,8 +211,9 @@ class RedisView:
             return self.commands.rows(keys.integers).tobytes()
         before = _head(2 + len(self.fields)) + _bulk_string(b"HMGET")
         after = self.suffix + b"\r\n" + b"".join(map(_bulk_string, self.fields))
-        size = len(self.suffix)
-        return b"".join([b"%b$%d\r\n%b%b" % (before, len(key) + size, key, after) for key in keys.packed()])
+        packed, more = keys.packed(), len(self.suffix)
+        heads = {size: b"%b$%d\r\n" % (before, size + more) for size in set(map(len, packed))}  # few: keys are alike
+        return b"".join([heads[len(key)] + key + after for key in packed])
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ _FIELDS: Final = {
     ValueType.BYTES: "bytes_val",
     ValueType.UNIX_TIMESTAMP: "unix_timestamp_val",
 }
+_MANY: Final = 32  # rows, from which on it is worth a look whether they ask for keys repeatedly
 _STAND_IN: Final = pa.array([DUMMY_ENTITY_VAL])  # the key of views that have none
 
 
@@ -79,6 +80,9 @@ class ViewKey:
     def keys_of(self, asked: Mapping[str, Any]) -> ViewKeys:
         """Return the keys that a request asks for: one where it has one value of each, however many rows it has.
 
+        Of many rows each key is there once. Integers that are all that is asked for are left as they are: who asks for
+        many of them has each once already, as a rule.
+
         Args:
             asked: By name int64 ``[n]`` or ``[1]`` for integers, an Arrow array of n or 1 for other types.
         """
@@ -95,7 +99,10 @@ class ViewKey:
             count = next((len(column) for column in columns if len(column) != 1), 1)
             columns = [_repeated(column, count) for column in columns]
             known = known if known is None else np.broadcast_to(known, count)
-        return ViewKeys(self, tuple(columns), known)
+        if len(columns[0]) < _MANY or (len(asked) == 1 and isinstance(columns[0], np.ndarray)):
+            return ViewKeys(self, tuple(columns), known)
+        distinct, places = _each_once(columns)
+        return ViewKeys(self, tuple(distinct), known, places)
 
     def some_key(self) -> ViewKeys:
         """Return one key that a store can be asked for; that of all rows where a view has no entity."""
@@ -117,12 +124,15 @@ class ViewKeys:
     Attributes:
         key: How they are made.
         columns: A column for each join key, all of one length: int64 arrays of integers, else Arrow's.
-        known: bool, which of them the view can have at all; None for all. What it can't have stands as another key.
+        known: bool, which rows ask for a key that the view can have at all; None for all. What it can't have stands as
+            another key.
+        places: intp ``[n]``, which of the keys each row asks for; None where each asks for its own, or all for the one.
     """
 
     key: ViewKey
     columns: tuple[Any, ...]
     known: NDArray[np.bool_] | None = None
+    places: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -155,6 +165,28 @@ def value_messages(column: Any, value_type: ValueType) -> list[Value]:  # noqa: 
         column = pa.array(whole_seconds(column), mask=column.is_null().to_numpy(zero_copy_only=False))
     # NaN is the one value that is not itself
     return [Value() if one is None or one != one else Value(**{field: one}) for one in column.tolist()]  # noqa: PLR0124
+
+
+def _each_once(columns: list[Any]) -> tuple[list[Any], NDArray[np.intp] | None]:
+    """Return rows with each that is repeated once, and which of them each row was; None where none is."""
+    codes, distinct = _numbered(columns[0])
+    for column in columns[1:]:
+        more, size = _numbered(column)
+        codes, distinct = _numbered(codes * size + more)
+    if distinct == len(codes):
+        return columns, None
+    rows = np.empty(distinct, dtype=np.intp)
+    rows[codes] = np.arange(len(codes))  # any of those that are equal
+    return [column.take(rows) for column in columns], codes
+
+
+def _numbered(column: Any) -> tuple[NDArray[np.intp], int]:  # noqa: ANN401 - as above
+    """Return a number for each value, equal for equal ones, from 0 on, and how many there are."""
+    if isinstance(column, np.ndarray):
+        distinct, codes = np.unique(column, return_inverse=True)
+        return codes, len(distinct)
+    encoded = column.dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.intp), len(encoded.dictionary)
 
 
 def _repeated(column: Any, count: int) -> Any:  # noqa: ANN401 - as above

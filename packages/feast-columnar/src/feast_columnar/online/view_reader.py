@@ -130,7 +130,8 @@ class ViewReader(StoreReader):
         oldest = np.full(count, UNREAD)
         unreadable: NDArray[np.bool_] | None = None
         others, times = {}, []
-        for view, found, keys, names in zip(self.views, rows, asked, self._names, strict=True):
+        for view, distinct, keys, names in zip(self.views, rows, asked, self._names, strict=True):
+            found = distinct.at(keys.places)
             usable = is_fresh(found.times, np.int64(now), view.ttl)
             if keys.known is not None:
                 usable &= keys.known

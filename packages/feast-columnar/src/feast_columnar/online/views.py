@@ -71,6 +71,17 @@ class ViewRows:
     unreadable: NDArray[np.bool_] | None = None
     others: tuple[NDArray[np.object_], ...] = ()
 
+    def at(self, places: NDArray[np.intp] | None) -> ViewRows:
+        """Return some of them, in this order, also repeated; all of them as they are if not given."""
+        if places is None:
+            return self
+        return ViewRows(
+            self.times[places],
+            self.values[places],
+            None if self.unreadable is None else self.unreadable[places],
+            tuple(column[places] for column in self.others),
+        )
+
 
 @dataclass(frozen=True)
 class DecodedRow:

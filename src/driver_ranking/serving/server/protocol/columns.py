@@ -18,6 +18,7 @@ from driver_ranking.serving.server.protocol.tensor_bytes import DTYPES, PackedTe
 from feast_columnar.exactness import EXACT_INTEGERS, EXACT_SINGLE_INTEGERS
 
 _WIDER = {"FP64": ("FP64", "FP32"), "FP32": ("FP32", "FP64")}
+_WIDEST = 4  # bytes that a character of UTF-8 has at most
 _KINDS = {
     bool: "a boolean",
     str: "a string",
@@ -171,23 +172,38 @@ def _truths(column: Column, values: Values, _: str) -> NDArray[Any]:
 def _texts(column: Column, values: Values, _: str) -> NDArray[Any]:
     there, missing = _filled(list(values), "") if column.optional else (list(values), None)
     _require_kinds(column, there, {str, bytes}, "texts")
-    most = column.max_text_bytes
+    if max(map(len, there), default=0) * _WIDEST > column.max_text_bytes:  # one may be too long
+        _require_short(column, there)
     found = np.empty(len(there), dtype=object)
-    for place, value in enumerate(there):
-        size = len(value) if isinstance(value, bytes) or value.isascii() or len(value) > most else len(value.encode())
-        if size > most:
-            raise column.fault(place, f"is longer than {most} bytes, which is the most that a text may have.")
-        found[place] = value if isinstance(value, str) is column.one.is_text else _converted(column, place, value)
+    found[:] = _spelled(column, there)
     return _with_nothing(found, missing)
 
 
-def _converted(column: Column, place: int, value: str | bytes) -> str | bytes:
-    if isinstance(value, str):
-        return value.encode()
+def _require_short(column: Column, values: list[str | bytes]) -> None:
+    most = column.max_text_bytes
+    for place, value in enumerate(values):
+        size = len(value) if isinstance(value, bytes) or value.isascii() or len(value) > most else len(value.encode())
+        if size > most:
+            raise column.fault(place, f"is longer than {most} bytes, which is the most that a text may have.")
+
+
+def _spelled(column: Column, values: list[str | bytes]) -> list[str | bytes]:
+    """Return texts as str and bytes as bytes, whichever the input has."""
+    if not column.one.is_text:
+        return [value.encode() if isinstance(value, str) else value for value in values]
     try:
-        return value.decode()
+        return [value.decode() if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError:
+        place = next(place for place, value in enumerate(values) if isinstance(value, bytes) and not _is_utf8(value))
         raise column.fault(place, "is not UTF-8, which texts are.") from None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _filled(values: list[Any], value: object) -> tuple[list[Any], list[int] | None]:

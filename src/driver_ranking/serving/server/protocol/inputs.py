@@ -34,16 +34,20 @@ def query_of(inputs: Sequence[Tensor], rules: RequestRules) -> RankingQuery:
     named = _named(inputs, rules)
     candidate = _read(named[name], columns[name], _CANDIDATES, rules.check_count)
 
-    def column(name: str) -> NDArray[Any]:
-        if name not in named:
-            return columns[name].nothing()
-        check = functools.partial(require_length, name, count=len(candidate), candidate=contract.candidate.name)
-        return _read(named[name], columns[name], _OTHERS, check)
-
+    count = len(candidate)
     return RankingQuery(
         candidate,
-        {key.name: column(key.name) for key in contract.keys},
-        {one.name: column(one.name) for one in contract.request},
+        {key.name: _other(named.get(key.name), columns[key.name], name, count) for key in contract.keys},
+        {one.name: _other(named.get(one.name), columns[one.name], name, count) for one in contract.request},
+    )
+
+
+def _other(tensor: Tensor | None, column: Column, candidate: str, count: int) -> NDArray[Any]:
+    """Return the values of an input beside the candidates, which have this name and are so many."""
+    if tensor is None:
+        return column.nothing()
+    return _read(
+        tensor, column, _OTHERS, functools.partial(require_length, tensor.name, count=count, candidate=candidate)
     )
 
 

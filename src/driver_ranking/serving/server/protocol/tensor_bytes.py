@@ -20,7 +20,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 """What numbers and booleans are as bytes, by datatype. All else that is taken is BYTES."""
 
-_LENGTH = 4  # bytes that say how many follow
+_LENGTH = struct.Struct("<I")  # how many bytes follow
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class PackedTexts:
     def unpacked(self, count: int) -> list[bytes] | None:
         """Return them; None if they are not as many."""
         values, place, data = [], 0, self.data
-        for _ in range(count):
-            start = place + _LENGTH
-            place = start + int.from_bytes(data[place:start], "little")
-            if place > len(data):
-                return None
-            values.append(data[start:place])
+        try:
+            for _ in range(count):
+                start = place + _LENGTH.size
+                place = start + _LENGTH.unpack_from(data, place)[0]
+                values.append(data[start:place])
+        except struct.error:  # the end came before that of a length
+            return None
         return values if place == len(data) else None
 
 
@@ -61,7 +62,7 @@ def to_bytes(datatype: str, values: list[Any]) -> bytes:
     """Return values as bytes."""
     if datatype in DTYPES:
         return np.array(values, DTYPES[datatype]).tobytes()
-    return b"".join(struct.pack("<I", len(value)) + value for value in map(as_bytes, values))
+    return b"".join(_LENGTH.pack(len(value)) + value for value in map(as_bytes, values))
 
 
 def as_bytes(value: str | bytes) -> bytes:
