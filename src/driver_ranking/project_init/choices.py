@@ -89,7 +89,7 @@ class AskedOnTerminal:
 
     def one_of(self, question: str, options: Sequence[str], inferred: str | None, refusal: str) -> str:  # noqa: ARG002 - the protocol's
         """Ask, until it is one of the options; not where there is but one."""
-        if list(options) == [inferred]:
+        if inferred is not None and list(options) == [inferred]:
             return inferred
         return str(click.prompt(question, type=click.Choice(list(options)), default=inferred, err=True))
 

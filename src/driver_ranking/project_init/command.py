@@ -42,7 +42,9 @@ command = RunCommand(
     help=init.__doc__,
     params=[
         click.Argument(["folder"], type=click.Path(path_type=Path)),
-        _option("--feature-repo", help="The folder with feature_store.yaml.", type=click.Path(path_type=Path), required=True),
+        _option(
+            "--feature-repo", help="The folder with feature_store.yaml.", type=click.Path(path_type=Path), required=True
+        ),
         _option("--name", help="Name of the project and of the registered model; the folder's."),
         _option("--feature-service", help="The feature service of the repo that the model takes."),
         _option("--features", help="view:feature,... for a feature service that is written into the project."),

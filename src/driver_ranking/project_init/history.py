@@ -94,7 +94,7 @@ def _write_rows(applied: Applied, view: Any, keys: list[str], numbers: tuple[str
     """Write the columns that are wanted of a view's source, under the names that the view has for them."""
     source = view.batch_source
     original = {new: old for old, new in source.field_mapping.items()}
-    offline_store = applied.store._get_provider().offline_store  # noqa: SLF001 - Feast has no other way
+    offline_store: Any = applied.store._get_provider().offline_store  # noqa: SLF001 - Feast has no other way
     with explained(f"The rows of the feature view {view.name!r} can't be read"):
         offline_store.pull_all_from_table_or_query(
             config=applied.store.config,

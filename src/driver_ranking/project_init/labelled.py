@@ -95,6 +95,9 @@ def given_orders(place: Place, choices: Choices, answers: Answers, file: Path) -
     if not file.is_file():
         message = f"There are no orders at {file}."
         raise ProjectInitError(message)
+    if choices.recent:
+        message = "--recent moves the times of the sources, but not those of --orders: leave out one of them."
+        raise ProjectInitError(message)
     path = f"{RAW}/{file.name}"
     (place.project / RAW).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, place.project / path)
@@ -157,8 +160,8 @@ def _tried(place: Place, label: str, reasons: list[str]) -> dict[str, float] | N
 
 def _said(label_is: str, label: str, selected: Selected) -> Iterator[str]:
     yield (
-        f"The label `{label}` is {label_is}. It was made of the sources so that the project answers at once, and is not "
-        f"your problem: replace `{ORDERS}` by orders of your own, with the same columns, and name their label in "
+        f"The label `{label}` is {label_is}. It was made of the sources so that the project answers at once, and is "
+        f"not your problem: replace `{ORDERS}` by orders of your own, with the same columns, and name their label in "
         f"`conf/base/catalog.yml` (`number_columns`) and `conf/base/parameters_training.yml` (`label`)."
     )
     names = made_up(selected)
@@ -175,8 +178,8 @@ def _label(orders: EntityRows, selected: Selected, choices: Choices, answers: An
     used = {TIME, *selected.needed, *choices.request_features}
     left = [name for name in orders.columns if name not in used]
     refusal = (
-        f"{orders.filepath}: which column is the label? It has {', '.join(map(repr, left)) or 'none that is left'} beside "
-        f"what requests have. Say so with --label."
+        f"{orders.filepath}: which column is the label? It has {', '.join(map(repr, left)) or 'none that is left'} "
+        f"beside what requests have. Say so with --label."
     )
     if not left:
         raise ProjectInitError(refusal)
@@ -184,7 +187,7 @@ def _label(orders: EntityRows, selected: Selected, choices: Choices, answers: An
 
 
 def _types(orders: EntityRows, selected: Selected, request_features: tuple[str, ...]) -> dict[str, str]:
-    """Return what the request features of a text file are, of which the feature repo does not say it: by their values."""
+    """Return what request features of a text file are by their values, where the feature repo does not say it."""
     unknown = [name for name in request_features if name not in selected.needed and name not in orders.features]
     types = {}
     with connected() as connection:

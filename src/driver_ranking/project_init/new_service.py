@@ -1,4 +1,4 @@
-"""A feature service for a repo that has none that fits: of the features that were named, or of all of what is ranked."""
+"""A feature service for a repo that has none that fits: of the features that were named, or all of what is ranked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +45,7 @@ def write_service(applied: Applied, name: str, features: Mapping[str, list[str]]
         if view not in variables or not variables[view][1].isidentifier():
             message = f"The feature view {view!r} is in no variable of its file, so that no service can refer to it."
             raise ProjectInitError(message)
-    template = jinja2.Template((TEMPLATES / "feature_service.py.jinja").read_text(encoding="utf-8"), autoescape=False)  # noqa: S701 - Python, not HTML
+    template = jinja2.Template((TEMPLATES / "feature_service.py.jinja").read_text(encoding="utf-8"), autoescape=False)
     views = [(*variables[view], names) for view, names in features.items()]
     file = applied.repo.path / f"{name}.py"
     if file.exists():
@@ -102,8 +102,8 @@ def _distinct(views: Mapping[str, Any]) -> dict[str, list[str]]:
             found[name] = [feature for _, feature in new]
     if not found:
         message = (
-            f"The feature views {', '.join(map(repr, views))} have no feature that a model can take: numbers, booleans, "
-            f"texts or bytes."
+            f"The feature views {', '.join(map(repr, views))} have no feature that a model can take: numbers, "
+            f"booleans, texts or bytes."
         )
         raise ProjectInitError(message)
     return found

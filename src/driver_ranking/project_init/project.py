@@ -10,17 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from driver_ranking.errors import ProjectInitError
+from driver_ranking.errors import DriverRankingError, ProjectInitError
 from driver_ranking.project_init.applied import Applied, applied, scratch_repo
 from driver_ranking.project_init.choices import Answers, Choices
 from driver_ranking.project_init.history import History, histories
-from driver_ranking.project_init.labelled import Labelled, Place, REQUEST, given_orders, made_orders
+from driver_ranking.project_init.labelled import REQUEST, Labelled, Place, given_orders, made_orders
 from driver_ranking.project_init.new_service import features_by_view, write_service
 from driver_ranking.project_init.recent import move_to
 from driver_ranking.project_init.rendering import defaults, render, yaml_of
 from driver_ranking.project_init.repo_copy import copy_repo, place_sources
 from driver_ranking.project_init.selection import Selected, misfit, select, selected
-from driver_ranking.project_init.store_config import read_config
+from driver_ranking.project_init.store_config import StoreConfig, read_config
 from feast_columnar.offline.engine import open_engine
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -60,21 +60,29 @@ def make_project(choices: Choices, answers: Answers) -> MadeProject:
     there = next(parent for parent in folder.parents if parent.is_dir())
     partial = there / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the user's definitions, which are not changed here
-            copy_repo(repo, partial / "feature_repo")
-            config.write(partial / "feature_repo")
-            with scratch_repo(partial / "feature_repo", config) as (copied, scratch):
-                definitions = copied.definitions()
-                place_sources(definitions, repo, copied.path)
-                if choices.recent:
-                    move_to(datetime.now(tz=UTC), definitions, copied.path)
-                made = _Making(partial, choices, answers).make(applied(copied, definitions, scratch))
+        made = _made(partial, choices, answers, config)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(folder)  # in place of an empty folder
+    except DriverRankingError as error:  # of the copy, where the user has to look at the original
+        message = str(error).replace(str(partial / "feature_repo"), str(repo)).replace(str(partial), str(folder))
+        raise ProjectInitError(message) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return replace(made, folder=folder, notes=(*config.changes, *made.notes))
+
+
+def _made(partial: Path, choices: Choices, answers: Answers, config: StoreConfig) -> MadeProject:
+    """Make all of a project in a folder that is not its place."""
+    copy_repo(choices.feature_repo, partial / "feature_repo")
+    config.write(partial / "feature_repo")
+    with scratch_repo(partial / "feature_repo", config) as (copied, scratch), warnings.catch_warnings():
+        copied.open()  # imports Feast, which sets filters of its own
+        warnings.simplefilter("ignore")  # of the user's definitions, which are not changed here
+        definitions = copied.definitions()
+        place_sources(definitions, choices.feature_repo, copied.path)
+        if choices.recent:
+            move_to(datetime.now(tz=UTC), definitions, copied.path)
+        return _Making(partial, choices, answers).make(applied(copied, definitions, scratch))
 
 
 def _require_free(folder: Path) -> None:
@@ -110,7 +118,7 @@ class _Making:
         found, today = histories(repo, one, datetime.now(tz=UTC)), datetime.now(tz=UTC)
         spans = _spans(found)
         labelled = self._labelled(place, found, max((last for _, last in spans.values()), default=today))
-        notes = [*notes, *labelled.notes, *_ages(found, spans, today), *self._limits(labelled)]
+        notes = [*notes, *labelled.notes, *_ages(found, spans, today), *self._limits(labelled, training)]
         self._render(one, training, labelled, notes, _materialize_start(found, spans, today))
         return MadeProject(self.folder, self.choices.name or "", tuple(notes))
 
@@ -139,7 +147,10 @@ class _Making:
 
     def _training(self, one: Selected) -> dict[str, Any]:
         estimator = self.choices.estimator or self.answers.text("Estimator, a class", _ESTIMATOR)
-        limits = {"rmse": self.choices.max_rmse, "mae": self.choices.max_mae}
+        limits = {
+            "rmse": self._limit("RMSE", self.choices.max_rmse),
+            "mae": self._limit("MAE", self.choices.max_mae),
+        }
         return {
             "feature_service": one.service.name,
             "request_features": list(self.choices.request_features),
@@ -155,6 +166,16 @@ class _Making:
             "promote": "if_not_worse",
         }
 
+    def _limit(self, metric: str, given: float | None) -> float | None:
+        if given is not None:
+            return given
+        text = self.answers.text(f"Threshold of the {metric}, none for no limit", "")
+        try:
+            return float(text) if text else None
+        except ValueError as error:
+            message = f"{text!r} is no number, and no threshold of the {metric}."
+            raise ProjectInitError(message) from error
+
     def _labelled(self, place: Place, found: list[History], now: datetime) -> Labelled:
         file = self.choices.orders
         if file is None:
@@ -167,11 +188,10 @@ class _Making:
             return made_orders(place, found, now)
         return given_orders(place, self.choices, self.answers, file)
 
-    def _limits(self, labelled: Labelled) -> list[str]:
+    def _limits(self, labelled: Labelled, training: Mapping[str, Any]) -> list[str]:
         rmse, mean = labelled.metrics["rmse"], labelled.metrics["rmse_of_mean"]
         said = f"A trial has RMSE {rmse:.4g} on the held-out orders; predicting the mean has {mean:.4g}."
-        limits = [self.choices.max_rmse, self.choices.max_mae]
-        if limits == [None, None]:
+        if not training["thresholds"]:
             return [f"{said} No threshold is set but that: `thresholds` in `conf/base/parameters_training.yml`."]
         return [f"{said} The thresholds are in `conf/base/parameters_training.yml`."]
 
@@ -217,7 +237,7 @@ def _spans(found: list[History]) -> dict[str, tuple[datetime, datetime]]:
 def _ages(found: list[History], spans: Mapping[str, tuple[datetime, datetime]], now: datetime) -> list[str]:
     """Return what is to be said of views whose rows are all too old to be used now."""
     return [
-        f"The last row of the feature view `{one.view}` is of {spans[one.view][1]:%Y-%m-%d %H:%M} UTC and counts for "
+        f"The last row of the feature view `{one.view}` is of {spans[one.view][1]:%Y-%m-%d %H:%M} UTC, and its ttl is "
         f"{timedelta(seconds=one.ttl)}: online there is nothing to rank by. Raise its `ttl` in `feature_repo/`, bring "
         f"newer rows, or make the project with --recent, which moves the times of its copies."
         for one in found

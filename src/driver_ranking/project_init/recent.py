@@ -30,7 +30,7 @@ def move_to(now: datetime, definitions: "RepoContents", copy: Path) -> None:
     """
     files: dict[Path, tuple[str, set[str]]] = {}
     for view in [*definitions.feature_views, *definitions.stream_feature_views]:
-        source = view.batch_source
+        source: Any = view.batch_source
         times = {name for name in (source.timestamp_field, source.created_timestamp_column) if name}
         for file in _files(source, copy):
             files.setdefault(file, (source.timestamp_field, set()))[1].update(times)
@@ -55,7 +55,7 @@ def _last(file: Path, time: str) -> datetime | None:
     if not pa.types.is_timestamp(column.type):
         message = f"{file.name}: {time!r} is {column.type}, no timestamp: its times can't be moved. Leave out --recent."
         raise ProjectInitError(message)
-    last = pc.max(column.cast(pa.timestamp("us", column.type.tz), safe=False)).as_py()
+    last: datetime | None = pc.max(column.cast(pa.timestamp("us", column.type.tz), safe=False)).as_py()
     return last if last is None or last.tzinfo else last.replace(tzinfo=UTC)
 
 

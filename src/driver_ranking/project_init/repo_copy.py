@@ -54,7 +54,7 @@ def place_sources(definitions: "RepoContents", repo: Path, copy: Path) -> None:
                 f"absolute path, or put it beside the feature repo."
             )
             raise ProjectInitError(message)
-        elif not glob.glob(path):
+        elif not _matches(Path(path)):
             raise ProjectInitError(_missing(owner, Path(path)))
 
 
@@ -81,7 +81,7 @@ def _views(definitions: "RepoContents") -> Iterable[Any]:
 
 def _copy_matches(original: Path, place: Path, owner: str) -> None:
     """Copy a file, a folder or all that a pattern names."""
-    found = [Path(one) for one in sorted(glob.glob(str(original)))] or [original] * original.exists()
+    found = _matches(original)
     if not found:
         raise ProjectInitError(_missing(owner, original))
     for one in found:
@@ -90,6 +90,14 @@ def _copy_matches(original: Path, place: Path, owner: str) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if one.is_dir() else shutil.copyfile)(one, target)
+
+
+def _matches(path: Path) -> list[Path]:
+    """Return what is at a path, or what a pattern names."""
+    if path.exists():
+        return [path]
+    fixed = next((parent for parent in path.parents if not glob.has_magic(str(parent))), path)
+    return sorted(fixed.glob(str(path.relative_to(fixed)))) if glob.has_magic(str(path)) else []
 
 
 def _counterpart(found: Path, pattern: Path, place: Path) -> Path:

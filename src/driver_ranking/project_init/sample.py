@@ -1,4 +1,4 @@
-"""What orders and requests lack of what a feature service needs: other keys from the sources, request features made up."""
+"""What orders and requests lack of what a feature service needs: keys from the sources, request features made up."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,9 @@ SEED: Final = 17
 _MOST_KEYS: Final = 100
 
 
-def completed(rows: pa.Table, engine: "Engine", found: Iterable[History], selected: Selected, *, alike: bool) -> pa.Table:
+def completed(
+    rows: pa.Table, engine: "Engine", found: Iterable[History], selected: Selected, *, alike: bool
+) -> pa.Table:
     """Return rows with all columns that a feature service needs.
 
     Args:

@@ -164,7 +164,9 @@ def planned(
 
 def _needed(applied: Applied, service: "FeatureService") -> tuple[Mapping[str, EntityColumn], list[str]]:
     """Return what a service needs of a request, and which of it are keys."""
-    columns = [key for view, one in joined_views(service, applied.defined) for key in keys_of(view, one, applied.defined)]
+    columns = [
+        key for view, one in joined_views(service, applied.defined) for key in keys_of(view, one, applied.defined)
+    ]
     needed = service_columns(service, applied.defined)
     refuse_unjoinable(service, (*columns, *needed), applied.defined)
     return needed, [name for name, column in needed.items() if column.required]
@@ -183,7 +185,7 @@ def _contract(
 
 def _require_scalars(service: "FeatureService") -> None:
     odd = [
-        f"{projection.name_to_use()}:{field.name} ({str(field.dtype).partition('(')[0]})"
+        f"{projection.name_alias or projection.name}:{field.name} ({str(field.dtype).partition('(')[0]})"
         for projection in service.feature_view_projections
         for field in projection.features
         if not is_scalar(field)
