@@ -76,9 +76,9 @@ class Place:
     def rows(self, path: str, label: str | None = None, types: Mapping[str, str] | None = None) -> EntityRows:
         """Return the rows of a file of the project, checked."""
         numbers = [label] if label else []
-        return EntityRowsDataset(
-            filepath=str(self.project / path), number_columns=numbers, feature_columns=types
-        ).load()
+        dataset = EntityRowsDataset(filepath=str(self.project / path), number_columns=numbers, feature_columns=types)
+        dataset.check()  # raises as it is what Kedro would wrap
+        return dataset.load()
 
     def trained(self, orders: EntityRows, label: str) -> dict[str, float]:
         """Return the metrics of a model that is trained on orders once."""

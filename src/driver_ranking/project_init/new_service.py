@@ -61,7 +61,11 @@ def _named(applied: Applied, features: tuple[str, ...]) -> dict[str, list[str]]:
         found = applied.defined.views.get(view)
         known = [one.name for one in found.features] if found is not None else []
         if feature not in known:
-            has = f"it has {', '.join(known)}" if found is not None else f"there are {', '.join(applied.defined.views)}"
+            has = (
+                f"it has {', '.join(known)}"
+                if found is not None
+                else f"there are {', '.join(sorted(applied.defined.views))}"
+            )
             message = f"The feature repo has no feature {text!r} (view:feature); {has}."
             raise ProjectInitError(message)
         named.setdefault(view, []).append(feature)

@@ -50,7 +50,7 @@ def make_project(choices: Choices, answers: Answers) -> MadeProject:
         ProjectInitError: None can be made. Nothing was written.
         DriverRankingError: Likewise, with the message of what would have failed in a run.
     """
-    folder, repo = choices.folder.absolute(), choices.feature_repo.absolute()
+    folder, repo = choices.folder.resolve(), choices.feature_repo.resolve()
     _require_free(folder)
     config = read_config(repo)
     if folder.is_relative_to(repo):
@@ -88,13 +88,13 @@ def _made(partial: Path, choices: Choices, answers: Answers, config: StoreConfig
 def _require_free(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    if folder.exists() or folder.is_symlink():
+    if folder.exists():
         message = f"{folder} is there already, and is no empty folder. Name one that is to be made."
         raise ProjectInitError(message)
 
 
 def _name(choices: Choices, answers: Answers) -> str:
-    inferred = re.sub(r"\W+", "_", choices.folder.absolute().name, flags=re.ASCII).strip("_") or "ranking"
+    inferred = re.sub(r"\W+", "_", choices.folder.resolve().name, flags=re.ASCII).strip("_") or "ranking"
     inferred = inferred if _NAME.fullmatch(inferred) else f"project_{inferred}"
     name = choices.name or answers.text("Name of the project and the model", inferred)
     if not _NAME.fullmatch(name):
