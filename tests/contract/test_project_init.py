@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
-from support.feast_repos import feast_init, small_repo, walks
+from support.feast_repos import HOUR, feast_init, small_repo, walks
 from support.projects import ROOT, digests
 
 from driver_ranking.errors import ProjectInitError
@@ -134,6 +134,49 @@ def test_keys_of_another_view_are_drawn_from_its_source(towns: Path) -> None:
         ("shop", "BYTES", [3]),
         ("town", "BYTES", [1]),
     ]
+
+
+PAIRS = (
+    TOWNS
+    + """
+trip = RequestSource(name="trip", schema=[Field(name="hurry", dtype=Float64)])
+pairs = FeatureView(
+    name="pairs", entities=[shop, town], schema=[Field(name="sales", dtype=Float64)],
+    source=FileSource(
+        name="pairs_source", path="data/pairs.parquet", timestamp_field="seen", created_timestamp_column="written",
+        field_mapping={"town_name": "town", "sold": "sales"},
+    ),
+)
+
+
+@on_demand_feature_view(sources=[pairs, trip], schema=[Field(name="pace", dtype=Float64)], mode="python")
+def pace(inputs):
+    return {"pace": [None if None in row else row[0] + row[1] for row in zip(inputs["sales"], inputs["hurry"])]}
+
+
+all_of_it = FeatureService(name="all_of_it", features=[stats[["noise"]], pace])
+"""
+)
+
+
+def pairs() -> pd.DataFrame:
+    """Return rows by two keys, each written twice, of which the later one counts."""
+    rows = pd.concat(walks(KEYS).assign(town_name=town) for town in ("x", "y"))
+    rows = rows.rename(columns={"at": "seen", "sales": "sold"}).drop(columns="noise")
+    late = rows.assign(sold=rows["sold"] + 100, written=rows["seen"] + HOUR)
+    return pd.concat([late, rows.assign(written=rows["seen"])])
+
+
+def test_composite_keys_and_what_only_a_request_knows(tmp_path: Path) -> None:
+    tables = {"stats": walks(KEYS), "weather": weather(), "pairs": pairs()}
+    project = made(small_repo(tmp_path / "theirs", PAIRS, tables), candidate_key="shop")
+    orders = pd.read_csv(project / "data/01_raw/orders.csv")
+    assert list(orders) == ["event_timestamp", "shop", "town", "next_sales", "hurry"]
+    assert (len(orders), orders["next_sales"].min() > 50) == (6 * 39, True)
+    request = pd.read_csv(project / "data/01_raw/batch_request.csv", dtype=str)
+    assert (request["shop"].tolist(), set(request["town"])) == (sorted(KEYS), {"x"})
+    inputs = json.loads((project / "online_request.json").read_text(encoding="utf-8"))["inputs"]
+    assert [(one["name"], one["shape"]) for one in inputs] == [("shop", [3]), ("town", [1]), ("hurry", [1])]
 
 
 def test_keys_with_one_row_each_are_asked_for_at_several_times(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IMPORTS = """
 from datetime import timedelta
 from feast import BigQuerySource, Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Bool, Float64, Int64, String
 
 """

@@ -63,7 +63,7 @@ def first_orders(engine: "Engine", base: History, now: "datetime", taken: tuple[
     for feature in base.numbers:
         label = _free(f"current_{feature}", taken)
         rows = _snapshot(engine, base, feature, label, now)
-        said = f"the current value of {feature!r} itself, as the source has no later rows of the same keys to forecast"
+        said = f"the current value of {feature!r} itself, as what comes later is known of too few, or can't be forecast"
         if rows.num_rows:
             yield Orders(rows, label, said)
 

@@ -51,7 +51,7 @@ def read_config(repo: Path) -> StoreConfig:
     values["offline_store"], values["batch_engine"] = OFFLINE_STORE, BATCH_ENGINE
     values["entity_key_serialization_version"] = max(_KEY_VERSION, _version(given))
     online = _type_of(given.get("online_store"), "sqlite")
-    if online != "sqlite":
+    if online not in {"sqlite", values["online_store"]["type"]}:
         changes.append(f"The online store is a SQLite file of the project's, not your {online}.")
     if _type_of(given.get("auth"), "no_auth") != "no_auth":
         del values["auth"]
