@@ -207,7 +207,7 @@ def test_orders_of_the_user_are_taken_with_what_they_know_of_a_request(shops: Pa
     project = made(shops, orders=own_orders(shops), request_features=("size", "kind"))
     assert training(project)["label"] == "profit"  # the only column that is left
     catalog = yaml.safe_load((project / "conf/base/catalog.yml").read_text(encoding="utf-8"))["driver_orders"]
-    assert (catalog["filepath"], catalog["number_columns"]) == ("data/01_raw/mine.csv", ["profit"])
+    assert (catalog["filepath"], catalog["number_columns"]) == ("data/01_raw/orders.csv", ["profit"])
     assert catalog["feature_columns"] == {"size": "number", "kind": "text"}
     inputs = json.loads((project / "online_request.json").read_text(encoding="utf-8"))["inputs"]
     assert {one["name"]: one["datatype"] for one in inputs} == {"shop": "BYTES", "size": "FP64", "kind": "BYTES"}
@@ -373,10 +373,16 @@ def test_orders_that_do_not_fit_are_refused(shops: Path, choices: dict[str, Any]
     assert not (shops.parent / "made").exists()
 
 
+def test_a_variable_of_the_configuration_that_is_not_set_is_told_of_the_users_file(tmp_path: Path) -> None:
+    repo = small_repo(tmp_path / "theirs", SHOPS, {"stats": walks(KEYS)}, "flags: {some: '${NO_SUCH_VARIABLE}'}\n")
+    with pytest.raises(ProjectInitError, match=r"theirs/feature_store.yaml needs the environment variables NO_SUCH"):
+        made(repo)
+
+
 def test_only_a_folder_that_is_new_or_empty_is_taken(shops: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
-    for folder in (tmp_path / "full", tmp_path / "full/file"):
+    for folder in (tmp_path / "full", tmp_path / "full/file", tmp_path / "full/file/made"):
         with pytest.raises(ProjectInitError, match="is there already, and is no empty folder"):
             make_project(Choices(folder, shops), Inferred())
     with pytest.raises(ProjectInitError, match="is in the feature repo"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from driver_ranking.errors import DriverRankingError, ProjectInitError
 from driver_ranking.feature_store.joinable import DefinedViews
 from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.project_init.store_config import StoreConfig
@@ -60,7 +61,10 @@ def scratch_repo(copy: Path, config: StoreConfig) -> Iterator[tuple[FeatureRepo,
             scratch = Path(folder)
             online_store = {**config.values["online_store"], "path": str(scratch / "online_store.db")}
             file = config.write(scratch, registry=str(scratch / "registry.db"), online_store=online_store)
-            yield FeatureRepo(copy, file), scratch
+            try:
+                yield FeatureRepo(copy, file), scratch
+            except DriverRankingError as error:  # of a file that the user has not got
+                raise ProjectInitError(str(error).replace(folder, str(copy))) from error
     finally:
         if named is not None:
             os.environ[_OTHER_CONFIG] = named

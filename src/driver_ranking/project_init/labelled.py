@@ -98,8 +98,9 @@ def given_orders(place: Place, choices: Choices, answers: Answers, file: Path) -
     if choices.recent:
         message = "--recent moves the times of the sources, but not those of --orders: leave out one of them."
         raise ProjectInitError(message)
-    path = f"{RAW}/{file.name}"
     (place.project / RAW).mkdir(parents=True, exist_ok=True)
+    names = (f"{RAW}/{name}{file.suffix}" for name in ("orders", "labelled_orders"))
+    path = next(name for name in names if not (place.project / name).exists())  # a source may have the first one
     shutil.copyfile(file, place.project / path)
     known = place.rows(path)
     label = choices.label or _label(known, place.selected, choices, answers)

@@ -66,6 +66,9 @@ def make_project(choices: Choices, answers: Answers) -> MadeProject:
     except DriverRankingError as error:  # of the copy, where the user has to look at the original
         message = str(error).replace(str(partial / "feature_repo"), str(repo)).replace(str(partial), str(folder))
         raise ProjectInitError(message) from error
+    except OSError as error:
+        message = f"The project can't be made: {error}. Nothing was written."
+        raise ProjectInitError(message) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return replace(made, folder=folder, notes=(*config.changes, *made.notes))
@@ -88,8 +91,10 @@ def _made(partial: Path, choices: Choices, answers: Answers, config: StoreConfig
 def _require_free(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    if folder.exists():
-        message = f"{folder} is there already, and is no empty folder. Name one that is to be made."
+    above = next(parent for parent in folder.parents if parent.exists())
+    if folder.exists() or not above.is_dir():
+        there = folder if folder.exists() else above
+        message = f"{there} is there already, and is no empty folder. Name one that is to be made."
         raise ProjectInitError(message)
 
 

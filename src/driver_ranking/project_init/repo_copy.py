@@ -26,7 +26,7 @@ def copy_repo(repo: Path, target: Path) -> None:
     def left_out(folder: str, names: list[str]) -> set[str]:
         return _LEFT_OUT(folder, names) - {".feastignore"}
 
-    shutil.copytree(repo, target, ignore=left_out)
+    shutil.copytree(repo, target, ignore=left_out, ignore_dangling_symlinks=True)
 
 
 def place_sources(definitions: "RepoContents", repo: Path, copy: Path) -> None:
