@@ -32,7 +32,9 @@ def init(**given: Any) -> None:  # noqa: ANN401 - what Click hands over
     made = make_project(Choices(**given), AskedOnTerminal() if is_asked else Inferred())
     for note in made.notes:
         click.echo(f"- {note}")
-    click.echo(f"\nThe project {made.name} is in {made.folder}. Its README.md has this, and the commands:\n")
+    click.echo(
+        f"\nThe project {made.name} is in {made.folder}. Its README.md has this, and the commands:\n\ncd {made.folder}"
+    )
     click.echo((made.folder / "README.md").read_text(encoding="utf-8").split("```bash\n")[1].split("```")[0].rstrip())
 
 

@@ -137,7 +137,11 @@ class _Making:
         repo = applied(repo.repo, repo.repo.definitions(), repo.scratch)
         one = selected(repo, repo.services[name], self.choices.candidate_key, self.answers)
         listed = ", ".join(f"`{view}:{feature}`" for view, names in features.items() for feature in names)
-        return repo, one, [f"The feature service `{name}` is new, in `feature_repo/{name}.py`, with {listed}."]
+        said = (
+            f"The feature service `{name}` is new, in `feature_repo/{name}.py`, with {listed}; `{one.candidate}` is "
+            f"what is ranked."
+        )
+        return repo, one, [" ".join([said, *([] if self.choices.features else _others(repo, name, self.choices))])]
 
     def _service_name(self, repo: Applied) -> str:
         name = self.choices.feature_service if self.choices.features else None
@@ -226,11 +230,15 @@ class _Making:
 
 
 def _chosen(repo: Applied, one: Selected, choices: Choices) -> str:
-    name = one.service.name
-    said = f"The feature service is `{name}` of your repo, and `{one.candidate}` is what is ranked."
+    said = f"The feature service is `{one.service.name}` of your repo, and `{one.candidate}` is what is ranked."
+    return " ".join([said, *_others(repo, one.service.name, choices)])
+
+
+def _others(repo: Applied, name: str, choices: Choices) -> list[str]:
+    """Return what is to be said of the feature services that were not taken."""
     left = {other: misfit(repo, service, choices) for other, service in repo.services.items() if other != name}
     reasons = [f"`{other}`: {'it fits as well.' if why is None else why}" for other, why in left.items()]
-    return " ".join([said, *(["Of the others, " + " ".join(reasons)] if reasons else [])])
+    return ["Of the others, " + " ".join(reasons)] if reasons else []
 
 
 def _spans(found: list[History]) -> dict[str, tuple[datetime, datetime]]:
