@@ -1,16 +1,33 @@
-"""Run the project as a program: ``python -m driver_ranking --pipelines batch`` is ``kedro run --pipelines batch``."""
+"""Run the project as a program: ``python -m driver_ranking --pipelines batch`` is ``kedro run --pipelines batch``.
 
+``driver_ranking init`` makes another project, and needs none to be run in.
+"""
+
+import os
+import sys
 from pathlib import Path
-
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
 
 
 def main() -> None:
-    """Run the project's pipelines with the options of ``kedro run``."""
+    """Run the project's pipelines with the options of ``kedro run``, or make a new project."""
+    if sys.argv[1:2] == ["init"]:
+        _make_project(sys.argv[2:])
+        return
+    from kedro.framework.cli.utils import find_run_command
+    from kedro.framework.project import configure_project
+
     package_name = Path(__file__).parent.name
     configure_project(package_name)
     find_run_command(package_name)()
+
+
+def _make_project(arguments: list[str]) -> None:
+    from driver_ranking.project_init.rendering import LOGGING
+
+    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(LOGGING))  # Kedro looks when it is imported
+    from driver_ranking.project_init.command import command
+
+    command(arguments, prog_name="driver_ranking init")
 
 
 if __name__ == "__main__":

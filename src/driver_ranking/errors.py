@@ -6,6 +6,7 @@
         TooManyDriversError             413  more drivers in a request than the service takes
         NoRankableDriverError           422  no driver of the request has all features
       SettingError                      500  the project's configuration lacks something
+      ProjectInitError                  500  no project can be made of a feature repo as it is asked for
       FeatureStoreError                 500  the feature repo or a store is at fault
         StoreUnavailableError           503  the online store does not answer, or not in time
           FeaturesLostError             503  the online store has no features at all
@@ -87,6 +88,10 @@ class NoRankableDriverError(RequestError):
 
 class SettingError(DriverRankingError):
     """The configuration of the project lacks something."""
+
+
+class ProjectInitError(DriverRankingError):
+    """No project can be made of a feature repo, or not as it is asked for. Nothing was written."""
 
 
 class FeatureStoreError(DriverRankingError):

@@ -71,6 +71,17 @@ def test_the_project_asks_for_the_library_which_has_all_its_modules(wheels: Path
     assert packed == modules
 
 
+def test_the_project_has_the_template_that_new_projects_are_made_from(wheels: Path) -> None:
+    source = ROOT / "src"
+    template = {
+        path.relative_to(source).as_posix()
+        for path in (source / "driver_ranking/project_init/templates").rglob("*")
+        if path.is_file()
+    }
+    with zipfile.ZipFile(wheel(wheels, "driver_ranking")) as archive:
+        assert template < set(archive.namelist())
+
+
 def test_both_run_where_nothing_is_of_the_source(wheels: Path, tmp_path: Path) -> None:
     environment, project = tmp_path / "environment", tmp_path / "a project"
     run([sys.executable, "-m", "venv", "--without-pip", environment], tmp_path)

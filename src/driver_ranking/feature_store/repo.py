@@ -90,6 +90,24 @@ class FeatureRepo:
             _require_one_meaning(self.path, what, defined)
         return contents
 
+    def variables(self) -> dict[str, tuple[str, str]]:
+        """Return, by the name of each feature view, the module and the variable in it that define it.
+
+        Raises:
+            FeatureStoreError: A file can't be imported.
+        """
+        _import_feast()
+        from feast.base_feature_view import BaseFeatureView
+        from feast.repo_operations import get_repo_files, py_path_to_module
+
+        found: dict[str, tuple[str, str]] = {}
+        with explained(f"The definitions in {self.path} can't be read"), _importable(self.path), _quiet():
+            for module in map(py_path_to_module, get_repo_files(self.path.resolve())):
+                for variable, value in vars(importlib.import_module(module)).items():
+                    if isinstance(value, BaseFeatureView):
+                        found.setdefault(value.name, (module, variable))
+        return found
+
     def apply(self, definitions: "RepoContents") -> "FeatureStore":
         """Bring the registry and the online store to the definitions; what is no longer defined is removed.
 
