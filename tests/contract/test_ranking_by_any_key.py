@@ -331,7 +331,8 @@ def test_a_model_is_tried_on_what_the_store_has_whatever_its_keys_are(repo: Onli
             service = RankingService(loader, RuntimeSettings(online_read_timeout=5))  # type: ignore[arg-type] # all of it
             assert await service.start(), service.problem
             try:
-                assert service.example is None or await service.rank(service.example, 1)
+                if service.example is not None:
+                    await service.rank(service.example, 1)
                 return service.example
             finally:
                 await service.close()

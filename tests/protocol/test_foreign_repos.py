@@ -113,7 +113,7 @@ def test_what_is_left_out_is_named_and_the_best_one_is_told_plainly(served: Serv
         assert answer.status_code == 400
         assert repr(name) in answer.json()["error"]
     best = expected_ranking(made.batch[0], contract.candidate.name).candidate[0]
-    plain = {f"{contract.candidate.name}s": query.candidates, **query.keys}
+    plain: dict[str, Any] = {f"{contract.candidate.name}s": query.candidates, **query.keys}
     plain |= {"features": dict(query.request)} if query.request else {}
     assert httpx.post(f"{server.url}/inference", json=plain).json() == {"prediction": best, "error": None}
 

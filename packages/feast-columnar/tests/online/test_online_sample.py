@@ -40,7 +40,7 @@ def zoned(repo: OnlineRepo, *names: tuple[str, ...]) -> tuple[OnlineRepo, Online
     """A repo of views, each by these keys, that no row has been written to."""
     entities = {name: key_named(name, ValueType.STRING) for name in ("zone", "shop")}
     entities["driver_id"] = key_named()
-    views = []
+    views: list[Any] = []
     for place, keys in enumerate(names):
         source = repo.view({"unused": Float32}, f"source_{place}").batch_source
         fields = [Field(name=f"rate_{place}", dtype=Float32)]
@@ -58,7 +58,7 @@ def write(repo: OnlineRepo, place: int, **keys: list[Any]) -> None:
 
 def test_keys_of_any_kind_are_found_that_one_request_can_ask_for(repo: OnlineRepo) -> None:
     repo, reader = zoned(repo, ("driver_id", "zone"), ("driver_id",), ("zone",), (), ("shop",))
-    nothing = None if repo.online_store["type"] == OTHER else {"driver_id": []}
+    nothing: dict[str, list[Any]] | None = None if repo.online_store["type"] == OTHER else {"driver_id": []}
     assert reader.sample_keys("driver_id", 9) == nothing
     write(repo, 0, driver_id=[1, 2, 3, 1], zone=["ä", "ä", "ä", "b"])
     write(repo, 1, driver_id=[2, 3, 9])
