@@ -235,6 +235,23 @@ def test_rows_that_are_too_old_online_are_told_and_can_be_moved(tmp_path: Path) 
     assert ((after["at"] - before["at"]).nunique(), list(after["sales"])) == (1, list(before["sales"]))
 
 
+def test_times_are_moved_in_all_files_of_a_source_or_in_none(tmp_path: Path) -> None:
+    old = datetime(2021, 4, 12, tzinfo=UTC)
+    definitions = SHOPS.replace("data/stats.parquet", "data/*/part*.parquet")
+    repo = small_repo(tmp_path / "theirs", definitions, {})
+    rows = walks(KEYS, last=old)
+    for place, some in (("x/part1", rows[rows["shop"] == "a"]), ("y/part2", rows[rows["shop"] != "a"])):
+        (repo / "data" / place).parent.mkdir()
+        some.to_parquet(repo / f"data/{place}.parquet", index=False)
+    project = made(repo, recent=True)
+    for place in ("x/part1", "y/part2"):
+        assert pd.read_parquet(project / f"feature_repo/data/{place}.parquet")["at"].max() > old + timedelta(days=365)
+    absolute = SHOPS.replace("data/stats", f"{repo}/data/x/part1")
+    there = small_repo(tmp_path / "other", absolute, {})
+    with pytest.raises(ProjectInitError, match=r"'stats' stays at .*part1.parquet, so that its times can't be moved"):
+        make_project(Choices(tmp_path / "not made", there, recent=True), Inferred())
+
+
 def test_a_first_materialization_goes_back_to_the_first_row_where_no_ttl_says_so(tmp_path: Path) -> None:
     definitions = SHOPS.replace("ttl=timedelta(days=1)", "ttl=timedelta(0)")
     stats = walks(KEYS, last=datetime(2021, 4, 12, tzinfo=UTC))
