@@ -188,10 +188,13 @@ def test_keys_with_one_row_each_are_asked_for_at_several_times(tmp_path: Path) -
 
 
 def test_features_that_are_named_make_a_service(towns: Path) -> None:
-    choices = {"features": ("stats:sales",), "feature_service": "mine", "max_rmse": 3.0, "max_mae": 2.5}
-    project = made(towns, **choices)
+    choices = Choices(
+        towns.parent / "made", towns, features=("stats:sales",), feature_service="mine", max_rmse=9.0, max_mae=0.001
+    )
+    project, notes = choices.folder, make_project(choices, Inferred()).notes
+    assert "Above the threshold: mae; the training will end with exit code 3" in notes[-1]
     assert (training(project)["feature_service"], training(project)["candidate_key"]) == ("mine", "shop")
-    assert training(project)["thresholds"] == {"rmse": 3.0, "mae": 2.5}
+    assert training(project)["thresholds"] == {"rmse": 9.0, "mae": 0.001}
 
 
 def own_orders(repo: Path, rows: int = 60) -> Path:
