@@ -207,7 +207,7 @@ class _Making:
         if not limits:
             return [f"{said} No threshold is set but the mean's RMSE: {where}."]
         above = [name for name, limit in limits.items() if not metrics[name] <= limit]
-        fails = f" Above the threshold: {', '.join(above)}; the training will end with exit code 3." if above else ""
+        fails = f" Above the threshold: {', '.join(above)}; the training will end with exit code 3." * bool(above)
         return [f"{said}{fails} The thresholds are {where}."]
 
     def _render(
