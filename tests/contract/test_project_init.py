@@ -192,7 +192,7 @@ def test_features_that_are_named_make_a_service(towns: Path) -> None:
         towns.parent / "made", towns, features=("stats:sales",), feature_service="mine", max_rmse=9.0, max_mae=0.001
     )
     project, notes = choices.folder, make_project(choices, Inferred()).notes
-    assert "Above the threshold: mae; training will end with exit code 3" in notes[-1]
+    assert "Above the threshold: mae; the training will end with exit code 3" in notes[-1]
     assert (training(project)["feature_service"], training(project)["candidate_key"]) == ("mine", "shop")
     assert training(project)["thresholds"] == {"rmse": 9.0, "mae": 0.001}
 

@@ -200,8 +200,8 @@ class _Making:
     def _limits(self, labelled: Labelled, training: Mapping[str, Any]) -> list[str]:
         metrics, limits = labelled.metrics, training["thresholds"]
         said = (
-            f"A trial has RMSE {metrics['rmse']:.4g} and MAE {metrics['mae']:.4g} on the held-out orders; predicting the "
-            f"mean has {metrics['rmse_of_mean']:.4g} and {metrics['mae_of_mean']:.4g}."
+            f"A trial has RMSE {metrics['rmse']:.4g} and MAE {metrics['mae']:.4g} on the held-out orders; predicting "
+            f"the mean has {metrics['rmse_of_mean']:.4g} and {metrics['mae_of_mean']:.4g}."
         )
         where = "`thresholds` in `conf/base/parameters_training.yml`"
         if not limits:
