@@ -188,10 +188,13 @@ def test_keys_with_one_row_each_are_asked_for_at_several_times(tmp_path: Path) -
 
 
 def test_features_that_are_named_make_a_service(towns: Path) -> None:
-    choices = {"features": ("stats:sales",), "feature_service": "mine", "max_rmse": 3.0, "max_mae": 2.5}
-    project = made(towns, **choices)
+    choices = Choices(
+        towns.parent / "made", towns, features=("stats:sales",), feature_service="mine", max_rmse=9.0, max_mae=0.001
+    )
+    project, notes = choices.folder, make_project(choices, Inferred()).notes
+    assert "Above the threshold: mae; the training will end with exit code 3" in notes[-1]
     assert (training(project)["feature_service"], training(project)["candidate_key"]) == ("mine", "shop")
-    assert training(project)["thresholds"] == {"rmse": 3.0, "mae": 2.5}
+    assert training(project)["thresholds"] == {"rmse": 9.0, "mae": 0.001}
 
 
 def own_orders(repo: Path, rows: int = 60) -> Path:
@@ -233,6 +236,23 @@ def test_rows_that_are_too_old_online_are_told_and_can_be_moved(tmp_path: Path) 
     before, after = (pd.read_parquet(folder / "data/stats.parquet") for folder in (repo, tmp_path / "new/feature_repo"))
     assert now <= after["at"].max() <= datetime.now(tz=UTC)
     assert ((after["at"] - before["at"]).nunique(), list(after["sales"])) == (1, list(before["sales"]))
+
+
+def test_times_are_moved_in_all_files_of_a_source_or_in_none(tmp_path: Path) -> None:
+    old = datetime(2021, 4, 12, tzinfo=UTC)
+    definitions = SHOPS.replace("data/stats.parquet", "data/*/part*.parquet")
+    repo = small_repo(tmp_path / "theirs", definitions, {})
+    rows = walks(KEYS, last=old)
+    for place, some in (("x/part1", rows[rows["shop"] == "a"]), ("y/part2", rows[rows["shop"] != "a"])):
+        (repo / "data" / place).parent.mkdir()
+        some.to_parquet(repo / f"data/{place}.parquet", index=False)
+    project = made(repo, recent=True)
+    for place in ("x/part1", "y/part2"):
+        assert pd.read_parquet(project / f"feature_repo/data/{place}.parquet")["at"].max() > old + timedelta(days=365)
+    absolute = SHOPS.replace("data/stats", f"{repo}/data/x/part1")
+    there = small_repo(tmp_path / "other", absolute, {})
+    with pytest.raises(ProjectInitError, match=r"'stats' stays at .*part1.parquet, so that its times can't be moved"):
+        make_project(Choices(tmp_path / "not made", there, recent=True), Inferred())
 
 
 def test_a_first_materialization_goes_back_to_the_first_row_where_no_ttl_says_so(tmp_path: Path) -> None:

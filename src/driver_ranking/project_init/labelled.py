@@ -35,7 +35,6 @@ RAW: Final = "data/01_raw"
 ORDERS: Final = f"{RAW}/orders.csv"
 REQUEST: Final = f"{RAW}/batch_request.csv"
 ONLINE_REQUEST: Final = "online_request.json"
-_LEAST_R2: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _tried(place: Place, label: str, reasons: list[str]) -> dict[str, float] | N
     except DriverRankingError as error:
         reasons.append(str(error).replace(f"{place.project}/", "").rstrip("."))
         return None
-    if is_better_than_the_mean(metrics) and metrics["r2"] >= _LEAST_R2:
+    if is_better_than_the_mean(metrics):
         return metrics
     reasons.append(f"a model of {label!r} is no better than the mean")
     return None

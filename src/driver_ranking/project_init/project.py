@@ -198,11 +198,17 @@ class _Making:
         return given_orders(place, self.choices, self.answers, file)
 
     def _limits(self, labelled: Labelled, training: Mapping[str, Any]) -> list[str]:
-        rmse, mean = labelled.metrics["rmse"], labelled.metrics["rmse_of_mean"]
-        said = f"A trial has RMSE {rmse:.4g} on the held-out orders; predicting the mean has {mean:.4g}."
-        if not training["thresholds"]:
-            return [f"{said} No threshold is set but that: `thresholds` in `conf/base/parameters_training.yml`."]
-        return [f"{said} The thresholds are in `conf/base/parameters_training.yml`."]
+        metrics, limits = labelled.metrics, training["thresholds"]
+        said = (
+            f"A trial has RMSE {metrics['rmse']:.4g} and MAE {metrics['mae']:.4g} on the held-out orders; predicting "
+            f"the mean has {metrics['rmse_of_mean']:.4g} and {metrics['mae_of_mean']:.4g}."
+        )
+        where = "`thresholds` in `conf/base/parameters_training.yml`"
+        if not limits:
+            return [f"{said} No threshold is set but the mean's RMSE: {where}."]
+        above = [name for name, limit in limits.items() if not metrics[name] <= limit]
+        fails = f" Above the threshold: {', '.join(above)}; the training will end with exit code 3." * bool(above)
+        return [f"{said}{fails} The thresholds are {where}."]
 
     def _render(
         self, one: Selected, training: Mapping[str, Any], labelled: Labelled, notes: list[str], start: str | None

@@ -1,7 +1,7 @@
 """Sources whose last row is of now: what was written for a demonstration years ago is too old for its own ttl."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from driver_ranking.atomic_file import replacing
 from driver_ranking.errors import ProjectInitError
+from driver_ranking.project_init.repo_copy import matches
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -26,13 +27,13 @@ def move_to(now: datetime, definitions: "RepoContents", copy: Path) -> None:
         copy: The copy, a folder in the project.
 
     Raises:
-        ProjectInitError: A source has times that are no timestamps.
+        ProjectInitError: A source was not copied, or has times that are no timestamps.
     """
     files: dict[Path, tuple[str, set[str]]] = {}
     for view in [*definitions.feature_views, *definitions.stream_feature_views]:
         source: Any = view.batch_source
         times = {name for name in (source.timestamp_field, source.created_timestamp_column) if name}
-        for file in _files(source, copy):
+        for file in _files(source, copy, view.name):
             files.setdefault(file, (source.timestamp_field, set()))[1].update(times)
     lasts = [last for last in (_last(file, time) for file, (time, _) in files.items()) if last is not None]
     if lasts and max(lasts) < now:
@@ -40,14 +41,17 @@ def move_to(now: datetime, definitions: "RepoContents", copy: Path) -> None:
             _move(file, times, now - max(lasts))
 
 
-def _files(source: Any, copy: Path) -> Iterable[Path]:  # noqa: ANN401 - Feast has no types
+def _files(source: Any, copy: Path, view: str) -> Iterator[Path]:  # noqa: ANN401 - Feast has no types
     path = source.path.removeprefix("file://")
     place = Path(os.path.normpath(copy / path))
     if "://" in path or not place.is_relative_to(copy.parent):
-        return []
-    if place.is_dir():
-        return sorted(place.rglob("*.parquet"))
-    return [place] if place.is_file() else sorted(place.parent.glob(place.name))
+        message = (
+            f"The source of the feature view {view!r} stays at {path}, so that its times can't be moved together with "
+            f"those of copies. Leave out --recent."
+        )
+        raise ProjectInitError(message)
+    for found in matches(place):
+        yield from sorted(found.rglob("*.parquet")) if found.is_dir() else [found]
 
 
 def _last(file: Path, time: str) -> datetime | None:

@@ -54,7 +54,7 @@ def place_sources(definitions: "RepoContents", repo: Path, copy: Path) -> None:
                 f"absolute path, or put it beside the feature repo."
             )
             raise ProjectInitError(message)
-        elif not _matches(Path(path)):
+        elif not matches(Path(path)):
             raise ProjectInitError(_missing(owner, Path(path)))
 
 
@@ -81,7 +81,7 @@ def _views(definitions: "RepoContents") -> Iterable[Any]:
 
 def _copy_matches(original: Path, place: Path, owner: str) -> None:
     """Copy a file, a folder or all that a pattern names."""
-    found = _matches(original)
+    found = matches(original)
     if not found:
         raise ProjectInitError(_missing(owner, original))
     for one in found:
@@ -92,7 +92,7 @@ def _copy_matches(original: Path, place: Path, owner: str) -> None:
         (shutil.copytree if one.is_dir() else shutil.copyfile)(one, target)
 
 
-def _matches(path: Path) -> list[Path]:
+def matches(path: Path) -> list[Path]:
     """Return what is at a path, or what a pattern names."""
     if path.exists():
         return [path]

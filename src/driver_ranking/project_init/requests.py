@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from driver_ranking.errors import ProjectInitError
 from driver_ranking.project_init.history import TIME, History
 from driver_ranking.serving.contract import Input, RankingContract
 from feast_columnar.offline.rules import literal, quoted
@@ -64,14 +65,26 @@ def online_request(rows: pa.Table, contract: RankingContract) -> dict[str, Any]:
 
 
 def write_rows(rows: pa.Table, path: Path) -> None:
-    """Write rows as CSV, times in ISO 8601."""
+    """Write rows as CSV, times in ISO 8601.
+
+    Raises:
+        ProjectInitError: Bytes are no text.
+    """
     frame = rows.to_pandas()
     for name in rows.column_names:
         if pa.types.is_binary(rows.schema.field(name).type):
-            frame[name] = [None if value is None else value.decode() for value in frame[name]]
+            frame[name] = [_text(name, value) for value in frame[name]]
     frame[TIME] = [time.isoformat() for time in frame[TIME]]
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False)
+
+
+def _text(name: str, value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError as error:
+        message = f"The column {name!r} has bytes that are no UTF-8, which a sample request in CSV can't have."
+        raise ProjectInitError(message) from error
 
 
 def _is_shared(values: list[Any], name: str, contract: RankingContract) -> bool:
