@@ -106,7 +106,7 @@ def test_too_many_entries_are_removed_from_the_oldest_on(place: str) -> None:
     assert ids(ledger) == [3, 4, 5]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     drawn=st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=12),
     count=st.none() | st.integers(1, 6),
@@ -259,7 +259,7 @@ def finished(folder: Path) -> set[int]:
 
 
 def test_threads_append_side_by_side_while_others_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    writers = [threading.Thread(target=append, args=(str(tmp_path), first, 100)) for first in (0, 1000, 2000)]
+    writers = [threading.Thread(target=append, args=(str(tmp_path), first, 30)) for first in (0, 1000, 2000)]
     for writer in writers:
         writer.start()
     seen: set[int] = set()
@@ -268,19 +268,19 @@ def test_threads_append_side_by_side_while_others_read(tmp_path: Path, caplog: p
             now = finished(tmp_path)
             assert seen <= now
             seen = now
-    assert len(finished(tmp_path)) == 300
+    assert len(finished(tmp_path)) == 90
     assert not caplog.text
 
 
 def test_processes_append_side_by_side(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=append, args=(str(tmp_path), first, 100)) for first in (0, 1000)]
+    writers = [spawn.Process(target=append, args=(str(tmp_path), first, 50)) for first in (0, 1000)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0]
-    assert len(finished(tmp_path)) == 200
+    assert len(finished(tmp_path)) == 100
 
 
 WRITER = """
