@@ -16,6 +16,8 @@ from driver_ranking.model_features import features_of
 from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.contract import DRIVER, RankingContract, contract_of
+from driver_ranking.serving.prediction_log.entries import LoggedModel, ScoredBatch
+from driver_ranking.serving.prediction_log.log import PredictionLog
 from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.request_features import FeatureColumns, for_views
@@ -47,6 +49,7 @@ class ScoredCandidates:
         unreadable: bool ``[n]``, see ``OnlineFeatures``.
         features: The features of all that were read together, before defaults stand for missing ones.
         places: intp ``[n]``, which of these rows are the candidates'; None where they are all.
+        batch: All that was scored together, where it is logged.
     """
 
     rows: ScoredRows
@@ -58,6 +61,7 @@ class ScoredCandidates:
     unreadable: NDArray[np.bool_] | None = None
     features: Features | None = None
     places: NDArray[np.intp] | None = None
+    batch: ScoredBatch | None = None
 
     @property
     def model(self) -> RegisteredModel:
@@ -76,6 +80,7 @@ class ScoredCandidates:
             None if self.unreadable is None else self.unreadable[indices],
             self.features,
             indices if self.places is None else self.places[indices],
+            self.batch,
         )
 
     @property
@@ -121,6 +126,7 @@ class Champion:
         contract: What requests for it have to have.
         columns: Where its features come from.
         defaults: What stands for missing ones.
+        logged: What is logged of it; None if nothing is.
     """
 
     predictor: PacedPredictor
@@ -130,6 +136,7 @@ class Champion:
     contract: RankingContract
     columns: FeatureColumns
     defaults: Defaults | None = None
+    logged: LoggedModel | None = None
 
     @property
     def model(self) -> RegisteredModel:
@@ -170,7 +177,11 @@ class Champion:
         seen = _kept(features)
         rows = await self.predictor.predicted_rows(features, self.defaults)
         spent = read - start, time.perf_counter() - read
-        return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen)
+        batch = None
+        if self.logged is not None:
+            kept = ScoredRows(rows.score.copy(), rows.scored, rows.defaulted)  # the model may have the score's array
+            batch = ScoredBatch(self.logged, query, now, spent[0], seen, kept, found.rows, found.unreadable)
+        return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen, batch=batch)
 
     def _keys(self, query: RankingQuery) -> "Keys":
         """Return the keys by which features are read."""
@@ -198,6 +209,7 @@ class ChampionLoader:
         timeout: How long the online store may take to answer, in seconds.
         predict_timeout: How long a prediction may take, in seconds.
         clock: Gives the time, in microseconds since the epoch, UTC.
+        log: Where answers are logged; None where they are not.
     """
 
     location: RegistryLocation
@@ -206,6 +218,7 @@ class ChampionLoader:
     timeout: float
     predict_timeout: float = 2.0
     clock: "Callable[[], int]" = microseconds_now
+    log: PredictionLog | None = None
 
     def load(self) -> Champion:
         """Load the version that is named now, and try it on its input example.
@@ -223,6 +236,7 @@ class ChampionLoader:
         contract = contract_of(model, features, reader.keys, reader.request)
         predictor = registry.load(model)
         try_on_example(predictor)
+        asked = reader.keys, reader.request
         return Champion(
             PacedPredictor(predictor, self.predict_timeout),
             reader,
@@ -231,6 +245,7 @@ class ChampionLoader:
             contract,
             FeatureColumns(model, features.requested),
             features.defaults,
+            self.log and self.log.model(store, model, features, contract, asked),
         )
 
     def named_version(self) -> str:

@@ -1,0 +1,57 @@
+"""Record batches in a file that only grows, so that each is wholly there or not, whatever ended the writer.
+
+A frame is a head of 16 bytes (a sign, the CRC-32 of what follows, its length) and a stream of Arrow's IPC format with
+its schema, padded to 8 bytes. It stands by itself: what is before it, and a torn end, does not matter to it.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import pyarrow as pa
+
+_SIGN: Final = b"DRPL"
+_HEAD: Final = struct.Struct("<4sIQ")
+_PADDING: Final = 8
+
+
+def framed(batch: pa.RecordBatch) -> bytes:
+    """Return a record batch as a frame."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    content = sink.getvalue()
+    padding = bytes(-len(content) % _PADDING)
+    return b"".join((_HEAD.pack(_SIGN, zlib.crc32(content), len(content)), content, padding))
+
+
+def read_frames(path: Path) -> Iterator[pa.RecordBatch]:
+    """Return the record batches of a file up to the first that is not whole; it is opened now, and read as it goes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    return _batches(cast("BinaryIO", path.open("rb", buffering=0)))
+
+
+def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    with file:
+        while (content := _content(file)) is not None:
+            with pa.ipc.open_stream(content) as stream:
+                yield from stream
+            file.seek(-len(content) % _PADDING, os.SEEK_CUR)
+
+
+def _content(file: BinaryIO) -> bytes | None:
+    """Return what the next frame has; None if there is none that is whole."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    sign, checksum, length = _HEAD.unpack(head)
+    if sign != _SIGN or file.tell() + length > os.fstat(file.fileno()).st_size:
+        return None
+    content = file.read(length)
+    return content if len(content) == length and zlib.crc32(content) == checksum else None

@@ -1,0 +1,85 @@
+"""The Parquet file of spooled rows: whole in its place, or not there."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from driver_ranking.prediction_log.frames import read_frames
+from driver_ranking.prediction_log.places import PARTIAL, LogPlaces
+
+_ROWS_PER_GROUP: Final = 65_536
+_AS_THEY_ARE: Final = (pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
+"""Types whose values seldom repeat: a dictionary of them is work for nothing."""
+
+
+def make_whole(places: LogPlaces, spooled: Path) -> Path | None:
+    """Write the Parquet file of a spooled file and remove that; what is there already is taken for it.
+
+    Args:
+        places: The log's.
+        spooled: The spooled file; nobody else may do this to it meanwhile.
+
+    Returns:
+        The Parquet file; None if there are no rows.
+
+    Raises:
+        OSError: It can't be written; the spooled file stays.
+    """
+    whole = places.whole(spooled)
+    written = whole.exists() or _write(spooled, whole)
+    spooled.unlink()
+    return whole if written else None
+
+
+def _write(spooled: Path, whole: Path) -> bool:
+    groups = _groups(read_frames(spooled))
+    first = next(groups, None)
+    if first is None:
+        return False
+    partial = spooled.with_suffix(PARTIAL)  # of one that was killed at it, the next one takes the place
+    try:
+        _write_groups(partial, first, groups)
+        _sync(partial)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        partial.rename(whole)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync(whole.parent)
+    return True
+
+
+def _write_groups(file: Path, first: pa.Table, others: Iterable[pa.Table]) -> None:
+    import pyarrow.parquet as pq
+
+    encoded = [one.name for one in first.schema if not any(is_kind(one.type) for is_kind in _AS_THEY_ARE)]
+    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": encoded, "store_schema": False}
+    with pq.ParquetWriter(file, first.schema, **options) as writer:
+        writer.write_table(first)
+        for group in others:
+            writer.write_table(group)
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield record batches put together, so that a row group is no smaller than readers like."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= _ROWS_PER_GROUP:
+            yield pa.Table.from_batches(held).unify_dictionaries()
+            held, rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held).unify_dictionaries()
+
+
+def _sync(path: Path) -> None:
+    """Let what a file has, or the names in a folder, outlive the machine."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,116 @@
+"""Reads the log: whole files by their hours, and what is in the spool still."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driver_ranking.prediction_log.columns import LOG_TIMESTAMP, MICROSECONDS
+from driver_ranking.prediction_log.frames import read_frames
+from driver_ranking.prediction_log.places import PARQUET, SPOOLED, LogPlaces, folder_name, partitions
+from driver_ranking.prediction_log.schema import METADATA
+
+_HOUR = timedelta(hours=1)
+
+
+def files(root: Path, service: str, begin: datetime | None = None, end: datetime | None = None) -> list[Path]:
+    """Return the Parquet files that may have rows of a span of time, in order of time.
+
+    Args:
+        root: The folder of the log.
+        service: The feature service.
+        begin: The first moment; from the beginning if not given.
+        end: The moment after the last; to the end if not given.
+    """
+    return _files(LogPlaces(root).service(service), PARQUET, begin, end)
+
+
+def batches(
+    root: Path,
+    service: str,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a span of time; those of an answer are together, those of a process in order of its files.
+
+    Each row comes once, also while the service goes on; what it has not written yet does not come.
+
+    Args:
+        root: As for `files`, as are the next three.
+        service: As above.
+        begin: As above.
+        end: As above.
+        columns: Which columns; all if not given.
+
+    Yields:
+        Record batches with the metadata of their files, see `described`; those of different model versions may have
+        different columns.
+    """
+    places = LogPlaces(root)
+    spooled = _files(places.spool / folder_name(service), SPOOLED, begin, end)
+    unread = {places.whole(file): _opened(file) for file in spooled}  # before it is looked which have become whole
+    whole = files(root, service, begin, end)
+    for rows in (*map(_of_parquet, whole), *(rows for file, rows in unread.items() if file not in whole)):
+        for batch in rows:
+            found = _within(batch, begin, end)
+            yield found if columns is None else found.select(columns)
+
+
+def described(schema: pa.Schema) -> dict[str, Any]:
+    """Return what a file says of all of its rows, from its schema or that of one of its batches."""
+    return cast("dict[str, Any]", json.loads(schema.metadata[METADATA]))
+
+
+def _files(folder: Path, suffix: str, begin: datetime | None, end: datetime | None) -> list[Path]:
+    return [
+        file
+        for hour, inside in partitions(folder)
+        if (begin is None or begin < hour + _HOUR) and (end is None or hour < end)
+        for file in sorted(inside.glob(f"*{suffix}"))
+    ]
+
+
+def _opened(file: Path) -> Iterator[pa.RecordBatch]:
+    """Return the rows of a spooled file, as Parquet would have them."""
+    try:
+        return (_stored(batch) for batch in read_frames(file))
+    except FileNotFoundError:  # it has become whole
+        return iter(())
+
+
+def _of_parquet(file: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        yield from opened.iter_batches()
+
+
+def _stored(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch in the types that Parquet has: no dictionaries, and no times in seconds."""
+    fields = [field.with_type(_stored_type(field.type)) for field in batch.schema]
+    stored: pa.RecordBatch = batch.cast(pa.schema(fields, batch.schema.metadata))
+    return stored
+
+
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_list(kind):
+        return pa.list_(pa.field("element", kind.value_type))
+    return pa.timestamp("ms", kind.tz) if pa.types.is_timestamp(kind) and kind.unit == "s" else kind
+
+
+def _within(batch: pa.RecordBatch, begin: datetime | None, end: datetime | None) -> pa.RecordBatch:
+    moments, keep = batch[LOG_TIMESTAMP], None
+    if begin is not None:
+        keep = pc.greater_equal(moments, pa.scalar(begin, MICROSECONDS))
+    if end is not None:
+        before = pc.less(moments, pa.scalar(end, MICROSECONDS))
+        keep = before if keep is None else pc.and_(keep, before)
+    return batch if keep is None else batch.filter(keep)
