@@ -1,5 +1,6 @@
 """What each file of the log says of all of its rows."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +12,25 @@ if TYPE_CHECKING:
     from driver_ranking.prediction_log.schema import LogSchema
 
 
-def model_description(model: RegisteredModel, schema: "LogSchema", defaults: Defaults | None) -> dict[str, Any]:
-    """Return what a file says of the model that scored its rows, for JSON.
+def model_columns(model: RegisteredModel, schema: "LogSchema") -> dict[str, str]:
+    """Return the columns of the log that have a model's features, by the names of its signature, in its order.
 
     Args:
         model: The model.
         schema: What its log has.
-        defaults: What stands for missing features.
     """
     columns = {name: column for view in schema.views for name, column in view.features.items()}
-    columns |= {name: name for name in model.request_features}
+    return {name: name if name in model.request_features else columns[name] for name in model.feature_names}
+
+
+def model_description(model: RegisteredModel, columns: Mapping[str, str], defaults: Defaults | None) -> dict[str, Any]:
+    """Return what a file says of the model that scored its rows, for JSON.
+
+    Args:
+        model: The model.
+        columns: The columns of the log that have its features, by name.
+        defaults: What stands for missing features.
+    """
     return {
         "model": {
             "name": model.name,

@@ -1,12 +1,14 @@
 """The Parquet file of spooled rows: whole in its place, or not there."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
+from driver_ranking.prediction_log.compact import groups
+from driver_ranking.prediction_log.expansion import expanded
 from driver_ranking.prediction_log.frames import read_frames
 from driver_ranking.prediction_log.places import PARTIAL, LogPlaces
 
@@ -35,13 +37,13 @@ def make_whole(places: LogPlaces, spooled: Path) -> Path | None:
 
 
 def _write(spooled: Path, whole: Path) -> bool:
-    groups = _groups(read_frames(spooled))
-    first = next(groups, None)
+    parts = (expanded(frames) for frames in groups(read_frames(spooled), _ROWS_PER_GROUP))
+    first = next(parts, None)
     if first is None:
         return False
     partial = spooled.with_suffix(PARTIAL)  # of one that was killed at it, the next one takes the place
     try:
-        _write_groups(partial, first, groups)
+        _write_groups(partial, first, parts)
         _sync(partial)
         whole.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(whole)
@@ -60,20 +62,6 @@ def _write_groups(file: Path, first: pa.Table, others: Iterable[pa.Table]) -> No
         writer.write_table(first)
         for group in others:
             writer.write_table(group)
-
-
-def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield record batches put together, so that a row group is no smaller than readers like."""
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        held.append(batch)
-        rows += batch.num_rows
-        if rows >= _ROWS_PER_GROUP:
-            yield pa.Table.from_batches(held).unify_dictionaries()
-            held, rows = [], 0
-    if held:
-        yield pa.Table.from_batches(held).unify_dictionaries()
 
 
 def _sync(path: Path) -> None:

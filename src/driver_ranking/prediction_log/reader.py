@@ -1,20 +1,21 @@
 """Reads the log: whole files by their hours, and what is in the spool still."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from driver_ranking.prediction_log.columns import LOG_TIMESTAMP, MICROSECONDS
+from driver_ranking.prediction_log.compact import groups
+from driver_ranking.prediction_log.expansion import expanded
 from driver_ranking.prediction_log.frames import read_frames
 from driver_ranking.prediction_log.places import PARQUET, SPOOLED, LogPlaces, folder_name, partitions
-from driver_ranking.prediction_log.schema import METADATA
 
-_HOUR = timedelta(hours=1)
+_HOUR: Final = timedelta(hours=1)
+_ROWS_AT_ONCE: Final = 65_536
 
 
 def files(root: Path, service: str, begin: datetime | None = None, end: datetime | None = None) -> list[Path]:
@@ -49,7 +50,7 @@ def batches(
         columns: Which columns; all if not given.
 
     Yields:
-        Record batches with the metadata of their files, see `described`; those of different model versions may have
+        Record batches with the metadata of their files, see `schema.described`; those of different model versions may have
         different columns.
     """
     places = LogPlaces(root)
@@ -60,11 +61,6 @@ def batches(
         for batch in rows:
             found = _within(batch, begin, end)
             yield found if columns is None else found.select(columns)
-
-
-def described(schema: pa.Schema) -> dict[str, Any]:
-    """Return what a file says of all of its rows, from its schema or that of one of its batches."""
-    return cast("dict[str, Any]", json.loads(schema.metadata[METADATA]))
 
 
 def _files(folder: Path, suffix: str, begin: datetime | None, end: datetime | None) -> list[Path]:
@@ -79,9 +75,10 @@ def _files(folder: Path, suffix: str, begin: datetime | None, end: datetime | No
 def _opened(file: Path) -> Iterator[pa.RecordBatch]:
     """Return the rows of a spooled file, as Parquet would have them."""
     try:
-        return (_stored(batch) for batch in read_frames(file))
+        frames = read_frames(file)
     except FileNotFoundError:  # it has become whole
         return iter(())
+    return (batch for some in groups(frames, _ROWS_AT_ONCE) for batch in _stored(expanded(some)).to_batches())
 
 
 def _of_parquet(file: Path) -> Iterator[pa.RecordBatch]:
@@ -91,11 +88,10 @@ def _of_parquet(file: Path) -> Iterator[pa.RecordBatch]:
         yield from opened.iter_batches()
 
 
-def _stored(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch in the types that Parquet has: no dictionaries, and no times in seconds."""
-    fields = [field.with_type(_stored_type(field.type)) for field in batch.schema]
-    stored: pa.RecordBatch = batch.cast(pa.schema(fields, batch.schema.metadata))
-    return stored
+def _stored(rows: pa.Table) -> pa.Table:
+    """Return rows in the types that Parquet has: no dictionaries, and no times in seconds."""
+    fields = [field.with_type(_stored_type(field.type)) for field in rows.schema]
+    return rows.cast(pa.schema(fields, rows.schema.metadata))
 
 
 def _stored_type(kind: pa.DataType) -> pa.DataType:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ LAYOUT: Final = 1
 """The number of this layout, in the metadata of each file."""
 
 METADATA: Final = b"driver_ranking.prediction_log"
-"""The key of the metadata of each file: JSON, see `LogSchema.metadata`."""
+"""The key of the metadata of each file: JSON, see `described`."""
 
 _OF_SIGNATURE: Final = {
     "double": pa.float64(),
@@ -69,11 +69,17 @@ class LogSchema:
     views: tuple[LoggedView, ...]
     inputs: tuple[str, ...]
 
-    def with_metadata(self, described: Mapping[str, Any]) -> pa.Schema:
+    def with_metadata(self, description: Mapping[str, Any]) -> pa.Schema:
         """Return the columns with what each file says of all of its rows, and the layout's number."""
-        text = json.dumps({"layout": LAYOUT, **described}, sort_keys=True)
+        views = [{"name": view.name, "features": dict(view.features)} for view in self.views]
+        text = json.dumps({"layout": LAYOUT, "views": views, "inputs": self.inputs, **description}, sort_keys=True)
         schema: pa.Schema = self.arrow.with_metadata({METADATA: text.encode()})
         return schema
+
+
+def described(schema: pa.Schema) -> dict[str, Any]:
+    """Return what a file says of all of its rows, from its schema or that of one of its batches."""
+    return cast("dict[str, Any]", json.loads(schema.metadata[METADATA]))
 
 
 def log_schema(

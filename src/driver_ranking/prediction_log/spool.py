@@ -43,24 +43,28 @@ class SpoolFile:
             unnamed.unlink(missing_ok=True)
             raise
 
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Append rows: all of them, or none if it fails.
+    def append(self, frame: pa.RecordBatch, rows: int) -> None:
+        """Append a frame: all of it, or nothing if it fails.
+
+        Args:
+            frame: The frame.
+            rows: How many rows of the log it has.
 
         Raises:
             OSError: They can't be written, or the file is gone.
         """
         if not os.fstat(self._file).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "it was removed while it was written", str(self.path))
-        frame = memoryview(framed(batch))
+        content = memoryview(framed(frame))
         try:
             written = 0
-            while written < len(frame):
-                written += os.write(self._file, frame[written:])
+            while written < len(content):
+                written += os.write(self._file, content[written:])
         except OSError:
             os.ftruncate(self._file, self.size)
             raise
-        self.rows += batch.num_rows
-        self.size += len(frame)
+        self.rows += rows
+        self.size += len(content)
 
     def close(self) -> None:
         """Let go of it."""

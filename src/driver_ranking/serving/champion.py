@@ -16,9 +16,9 @@ from driver_ranking.model_features import features_of
 from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.contract import DRIVER, RankingContract, contract_of
+from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.prediction_log.entries import LoggedModel, ScoredBatch
 from driver_ranking.serving.prediction_log.log import PredictionLog
-from driver_ranking.serving.predicting import PacedPredictor
 from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.request_features import FeatureColumns, for_views
 from driver_ranking.serving.threads import DaemonThread

@@ -1,26 +1,17 @@
 """What is kept of a batch and of an answer until it is written: references to arrays that nobody changes any more."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driver_ranking.features import Defaults, Features
+from driver_ranking.features import Features
 from driver_ranking.model_version import RegisteredModel
-from driver_ranking.prediction_log import columns as names
-from driver_ranking.prediction_log.schema import LogSchema
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.query import RankingQuery
 from feast_columnar.online.features import RowTimes
-
-_IN_DICTIONARIES: Final = {
-    **dict.fromkeys((names.REQUEST_ID, names.TRACE_ID), pa.int32()),
-    **dict.fromkeys((names.RUN_ID, names.STATUS, names.MODEL_NAME, names.MODEL_VERSION), pa.int8()),
-    names.FEATURE_SERVICE: pa.int8(),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,28 +20,29 @@ class LoggedModel:
 
     Attributes:
         model: Which one.
-        schema: What its log has.
-        candidate: The key of what is ranked.
-        defaults: What stands for missing features.
-        described: What each file says of it.
+        schema: What its log has, with what each file says of it.
+        inputs: Which of these columns hold what requests had.
+        candidate: The one of what is ranked.
+        columns: The columns of the log that have the model's features, by the names of the signature.
+        views: The views that features come from, each with one of the model's columns that does.
     """
 
     model: RegisteredModel
-    schema: LogSchema
+    schema: pa.Schema
+    inputs: tuple[str, ...]
     candidate: str
-    defaults: Defaults | None
-    described: Mapping[str, Any]
+    columns: dict[str, str]
+    views: dict[str, str]
 
     @cached_property
-    def spooled(self) -> pa.Schema:
-        """Return the columns as they are spooled: what is the same for many rows is in a dictionary."""
-        fields = [
-            field.with_type(pa.dictionary(_IN_DICTIONARIES[field.name], field.type))
-            if field.name in _IN_DICTIONARIES
-            else field
-            for field in self.schema.with_metadata(self.described)
-        ]
-        return pa.schema(fields, self.schema.with_metadata(self.described).metadata)
+    def numbers(self) -> tuple[str, ...]:
+        """Return the model's columns that are numbers."""
+        return self.model.number_columns
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Return those that are not."""
+        return self.model.text_columns
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +77,8 @@ class Answer(NamedTuple):
 
     Attributes:
         batch: The batch that it is of.
-        places: intp ``[n]``, which rows of the batch its candidates are; None for all, in order.
+        rows: How many candidates it has.
+        places: intp ``[n]``, which rows of the batch these are; None for all, in order.
         order: intp ``[r]``, the places of those that were ranked among its candidates, best first.
         given: How many of these were given.
         request_id: The request's id; None of one without.
@@ -94,6 +87,7 @@ class Answer(NamedTuple):
     """
 
     batch: ScoredBatch
+    rows: int
     places: NDArray[Any] | None
     order: NDArray[Any]
     given: int
@@ -101,21 +95,18 @@ class Answer(NamedTuple):
     trace_id: str | None
     number: int
 
-    @property
-    def rows(self) -> int:
-        """Return how many candidates it has."""
-        return len(self.batch.query) if self.places is None else len(self.places)
 
-
-class Rows(NamedTuple):
-    """Rows of one model and hour, ready to be written.
+class Frame(NamedTuple):
+    """Answers of one model and hour, ready to be written.
 
     Attributes:
         logged: The model.
         hour: The hour, in hours since the epoch, UTC.
-        batch: The rows.
+        rows: How many rows of the log they are.
+        content: They.
     """
 
     logged: LoggedModel
     hour: int
-    batch: pa.RecordBatch
+    rows: int
+    content: pa.RecordBatch

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from driver_ranking.errors import SettingError
 from driver_ranking.model_features import ModelFeatures
 from driver_ranking.model_version import RegisteredModel
-from driver_ranking.prediction_log.description import model_description
+from driver_ranking.prediction_log.description import model_columns, model_description
 from driver_ranking.prediction_log.environment import environment
 from driver_ranking.prediction_log.places import SPOOLED, LogPlaces
-from driver_ranking.prediction_log.schema import log_schema
+from driver_ranking.prediction_log.schema import LogSchema, log_schema
 from driver_ranking.prediction_log.spool import SpoolFile
 from driver_ranking.serving.contract import RankingContract
 from driver_ranking.serving.prediction_log.answer_queue import AnswerQueue
+from driver_ranking.serving.prediction_log.compaction import Compaction, given_id
 from driver_ranking.serving.prediction_log.entries import Answer, LoggedModel, ScoredBatch
 from driver_ranking.serving.prediction_log.filing import LogFiling
 from driver_ranking.serving.prediction_log.metrics import log_metrics
 from driver_ranking.serving.prediction_log.privacy import Privacy
-from driver_ranking.serving.prediction_log.rows import RowBuilder, given_id
 from driver_ranking.serving.prediction_log.writer import Filed, LogWriter, Spools
 from driver_ranking.serving.settings import PredictionLogSettings
 
@@ -62,11 +62,11 @@ class PredictionLog:
         self._metrics.waiting.set_function(lambda: self._queue.rows)
         self._filing = LogFiling(self._places, settings.retention_days)
         filed = Filed(settings.file_seconds, settings.file_rows)
-        spools = Spools(self._places, self._run_id, filed, self._filing.file)
-        builder = RowBuilder(self._run_id, self._privacy)
-        self._writer = LogWriter(self._queue, builder, spools, settings.flush_seconds)
-        for one in (self._writer, self._filing):
-            one.thread.start()
+        spools = Spools(self._places, self._run_id, filed, self._filing.soon)
+        compaction = Compaction(self._run_id, self._privacy)
+        self._writer = LogWriter(self._queue, compaction, spools, settings.flush_seconds)
+        self._writer.thread.start()
+        self._filing.thread.start()
 
     def model(
         self,
@@ -92,16 +92,11 @@ class PredictionLog:
         keys, computed_from = request
         requested = {name: model.types[name] for name in features.requested if name not in keys}
         schema = log_schema(store, features.service, keys=keys, request=computed_from, requested=requested)
-        self._privacy.require_possible(schema.arrow)
-        unknown = sorted(name for name in (*self._settings.omitted, *self._settings.hashed) if name not in schema.arrow.names)
-        if unknown:
-            logger.warning(
-                "The prediction log of the feature service %r has no column %s, which prediction_log omits or hashes.",
-                model.feature_service,
-                ", ".join(map(repr, unknown)),
-            )
+        columns = model_columns(model, schema)
+        self._privacy.require_possible(schema.arrow, {columns[name] for name in model.number_columns})
+        self._warn_of_unknown(model, schema)
         described = {
-            **model_description(model, schema, features.defaults),
+            **model_description(model, columns, features.defaults),
             "run_id": self._run_id,
             "project": store.project,
             "candidate": contract.candidate.name,
@@ -111,7 +106,21 @@ class PredictionLog:
             "hashed": sorted(self._privacy.hashed),
             "environment": environment(),
         }
-        return LoggedModel(model, schema, contract.candidate.name, features.defaults, described)
+        taken = {view.name: [name for name in view.features if name in features.stored] for view in schema.views}
+        views = {name: some[0] for name, some in taken.items() if some}
+        return LoggedModel(
+            model, schema.with_metadata(described), schema.inputs, contract.candidate.name, columns, views
+        )
+
+    def _warn_of_unknown(self, model: RegisteredModel, schema: LogSchema) -> None:
+        private = (*self._settings.omitted, *self._settings.hashed)
+        unknown = sorted(name for name in private if name not in schema.arrow.names)
+        if unknown:
+            logger.warning(
+                "The prediction log of the feature service %r has no column %s, which prediction_log omits or hashes.",
+                model.feature_service,
+                ", ".join(map(repr, unknown)),
+            )
 
     def add(  # noqa: PLR0913, PLR0917 - by place, as it is called for each request
         self,
@@ -128,7 +137,8 @@ class PredictionLog:
             given_id(request_id, self._run_id, number), self._settings.sample_rate
         ):
             return
-        dropped = self._queue.put(Answer(batch, places, order, given, request_id, trace_id, number))
+        rows = len(batch.query) if places is None else len(places)
+        dropped = self._queue.put(Answer(batch, rows, places, order, given, request_id, trace_id, number))
         if dropped:
             self._metrics.dropped.inc(dropped)
 
@@ -141,10 +151,7 @@ class PredictionLog:
         end = time.monotonic() + seconds
         self._queue.close()
         self._writer.thread.join(seconds)
-        self._filing.end()
-        self._filing.thread.join(max(0.0, end - time.monotonic()))
-        if self._writer.thread.is_alive() or self._filing.thread.is_alive():
-            logger.warning("The prediction log could not be finished in time; the next start does.")
+        self._filing.end(max(0.0, end - time.monotonic()))
 
 
 def is_sampled(request_id: str, rate: float) -> bool:

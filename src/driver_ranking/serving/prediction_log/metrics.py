@@ -14,7 +14,6 @@ class LogMetrics:
     dropped: Counter
     errors: Counter
     waiting: Gauge
-    spooled: Gauge
 
 
 @cache
@@ -26,5 +25,4 @@ def log_metrics() -> LogMetrics:
         Counter(f"{prefix}_rows_dropped", "Rows that are not in it: no room to wait, or they could not be written"),
         Counter(f"{prefix}_write_errors", "Failures to write it, each tried again"),
         Gauge(f"{prefix}_queue_rows", "Rows that wait to be written"),
-        Gauge(f"{prefix}_spooled_rows", "Rows that are written and wait to become a Parquet file"),
     )

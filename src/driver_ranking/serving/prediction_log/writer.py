@@ -1,7 +1,7 @@
-"""The thread that makes rows of answers and appends them to files in the spool.
+"""The thread that makes frames of answers and appends them to files in the spool.
 
-A file that grows, rather than a Parquet file for each second: what is appended is out of the process at once, in pieces
-as large as they come, and is read again but once, when all of a file's rows become one Parquet file.
+A file that grows, rather than a Parquet file for each second: what is appended is out of the process at once, and all
+that takes longer, the rows of the log and their columns, is made of it in a process of its own, see `filing`.
 """
 
 import itertools
@@ -17,14 +17,14 @@ from driver_ranking.prediction_log.places import HOUR, LogPlaces
 from driver_ranking.prediction_log.spool import SpoolFile
 from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.prediction_log.answer_queue import AnswerQueue
-from driver_ranking.serving.prediction_log.entries import LoggedModel, Rows
+from driver_ranking.serving.prediction_log.compaction import Compaction
+from driver_ranking.serving.prediction_log.entries import Frame, LoggedModel
 from driver_ranking.serving.prediction_log.metrics import log_metrics
-from driver_ranking.serving.prediction_log.rows import RowBuilder
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
 UNWRITTEN: Final = "The prediction log can't be written"
-_AT_ONCE: Final = 512  # answers: making rows of them holds up the event loop for less than a millisecond
+_AT_ONCE: Final = 1024  # answers: making a frame of them holds up the event loop for about a millisecond
 _BREATH: Final = 0.001  # seconds for the event loop, between those
 _IDLE: Final = 5.0  # seconds between two looks at the age of files
 _SETTLED: Final = 10_000_000  # microseconds after the end of an hour: nothing of it comes any more
@@ -46,14 +46,14 @@ class Filed:
 class Spools:
     """The files that are open, one for each model and hour. Used from one thread."""
 
-    def __init__(self, places: LogPlaces, run_id: str, filed: Filed, done: Callable[[SpoolFile], None]) -> None:
+    def __init__(self, places: LogPlaces, run_id: str, filed: Filed, done: Callable[[], None]) -> None:
         """Open none.
 
         Args:
             places: Where they are.
             run_id: The run of the process, which their names have.
             filed: When they are done.
-            done: Takes those that are.
+            done: Called when one is.
         """
         self._places, self._run_id, self._filed, self._done = places, run_id, filed, done
         self._open: dict[tuple[LoggedModel, int], tuple[SpoolFile, float]] = {}
@@ -64,20 +64,20 @@ class Spools:
         """Return whether there are some."""
         return bool(self._open)
 
-    def append(self, rows: Rows) -> None:
-        """Append rows to their file.
+    def append(self, frame: Frame) -> None:
+        """Append a frame to its file.
 
         Raises:
             OSError: That is not possible; it is as if nothing had been tried.
         """
-        key = rows.logged, rows.hour
+        key = frame.logged, frame.hour
         if key not in self._open:
             stem = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S}-{self._run_id}-{next(self._numbers):06d}"
-            path = self._places.spooled(rows.logged.model.feature_service, rows.hour, stem)
+            path = self._places.spooled(frame.logged.model.feature_service, frame.hour, stem)
             self._open[key] = SpoolFile(path), time.monotonic()
         spool, _ = self._open[key]
         try:
-            spool.append(rows.batch)
+            spool.append(frame.content, frame.rows)
         except FileNotFoundError:  # it was removed: there is no going on with it
             self._close(key)
             raise
@@ -102,24 +102,25 @@ class Spools:
 
     def _close(self, key: tuple[LoggedModel, int]) -> None:
         spool, _ = self._open.pop(key)
-        self._done(spool)
+        spool.close()
+        self._done()
 
 
 class LogWriter:
     """Writes what is in the queue until that is closed."""
 
-    def __init__(self, queue: AnswerQueue, builder: RowBuilder, spools: Spools, flush_seconds: float) -> None:
+    def __init__(self, queue: AnswerQueue, compaction: Compaction, spools: Spools, flush_seconds: float) -> None:
         """Start nothing yet.
 
         Args:
             queue: The answers.
-            builder: Makes rows of them.
+            compaction: Makes frames of them.
             spools: Takes these.
             flush_seconds: How long an answer may be in memory alone.
         """
-        self._queue, self._builder, self._spools = queue, builder, spools
+        self._queue, self._compaction, self._spools = queue, compaction, spools
         self._gathering = flush_seconds / 2  # the rest is for the writing
-        self._unwritten: list[Rows] = []
+        self._unwritten: list[Frame] = []
         self._metrics = log_metrics()
         self.thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
@@ -130,7 +131,7 @@ class LogWriter:
                 time.sleep(self._gathering)
             self._spools.close_old(time.time_ns() // 1000)
         self._write()
-        self._drop(sum(one.batch.num_rows for one in self._unwritten))
+        self._drop(sum(one.rows for one in self._unwritten))
         self._drop(sum(one.rows for one in self._queue.take(self._queue.rows)))
         self._spools.close()
 
@@ -141,7 +142,7 @@ class LogWriter:
             if not answers:
                 return True
             try:
-                self._unwritten = self._builder.rows(answers)
+                self._unwritten = self._compaction.frames(answers)
             except Exception as error:  # noqa: BLE001 - whatever it is, what comes after it is to be logged
                 self._failed(error)
                 self._drop(sum(one.rows for one in answers))
@@ -150,7 +151,7 @@ class LogWriter:
         return False
 
     def _append(self) -> bool:
-        """Append the rows that were made, and return whether that worked; those that are left are tried again."""
+        """Append the frames that were made, and return whether that worked; those that are left are tried again."""
         if not self._unwritten:
             return True
         while self._unwritten:
@@ -159,9 +160,7 @@ class LogWriter:
             except OSError as error:
                 self._failed(error)
                 return False
-            written = self._unwritten.pop(0).batch.num_rows
-            self._metrics.rows.inc(written)
-            self._metrics.spooled.inc(written)
+            self._metrics.rows.inc(self._unwritten.pop(0).rows)
         faults().ended(UNWRITTEN)
         return True
 
