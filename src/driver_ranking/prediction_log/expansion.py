@@ -34,7 +34,7 @@ def expanded(frames: Sequence[pa.RecordBatch]) -> pa.Table:
     description = described(schema)
     columns = _BatchRows(found, schema, description).taken(_where(found))
     answer = np.repeat(np.arange(len(found[compact.ANSWER_NUMBER]), dtype=np.int32), _ints(found, compact.ANSWER_ROWS))
-    columns |= dict(_of_batches(found, answer)) | dict(_of_answers(found, answer, description["run_id"]))
+    columns |= dict(_of_batches(found, answer)) | dict(_of_answers(found, answer))
     columns |= dict(_constants(description, len(answer)))
     arrays = [columns[one.name] if one.name in columns else pa.nulls(len(answer), one.type) for one in schema]
     fields = [pa.field(one.name, array.type) for one, array in zip(schema, arrays, strict=True)]
@@ -48,9 +48,8 @@ def _ints(found: compact.Compact, name: str) -> NDArray[Any]:
 def _where(found: compact.Compact) -> NDArray[np.int64]:
     """Return where the candidates of answers are among the rows of batches."""
     begins = np.cumsum(_ints(found, compact.BATCH_ROWS), dtype=np.int64) - _ints(found, compact.BATCH_ROWS)
-    return np.repeat(begins[_ints(found, compact.ANSWER_BATCH)], _ints(found, compact.ANSWER_ROWS)) + _ints(
-        found, compact.PLACE
-    )
+    begin = np.repeat(begins[_ints(found, compact.ANSWER_BATCH)], _ints(found, compact.ANSWER_ROWS))
+    return np.asarray(begin + _ints(found, compact.PLACE))
 
 
 def _of_batches(found: compact.Compact, answer: NDArray[np.int32]) -> Iterator[tuple[str, pa.Array]]:
@@ -63,7 +62,7 @@ def _of_batches(found: compact.Compact, answer: NDArray[np.int32]) -> Iterator[t
     yield names.READ_MICROSECONDS, pa.array(_ints(found, compact.BATCH_READ)[batch])
 
 
-def _of_answers(found: compact.Compact, answer: NDArray[np.int32], run_id: str) -> Iterator[tuple[str, pa.Array]]:
+def _of_answers(found: compact.Compact, answer: NDArray[np.int32]) -> Iterator[tuple[str, pa.Array]]:
     """Yield where candidates stand in the request and in the ranking, and whose they are."""
     counts, ranked = _ints(found, compact.ANSWER_ROWS), _ints(found, compact.ANSWER_RANKED)
     begins = np.cumsum(counts, dtype=np.int64) - counts

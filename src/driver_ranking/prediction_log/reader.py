@@ -50,8 +50,8 @@ def batches(
         columns: Which columns; all if not given.
 
     Yields:
-        Record batches with the metadata of their files, see `schema.described`; those of different model versions may have
-        different columns.
+        Record batches with the metadata of their files, see `schema.described`; those of different model versions may
+        have different columns.
     """
     places = LogPlaces(root)
     spooled = _files(places.spool / folder_name(service), SPOOLED, begin, end)

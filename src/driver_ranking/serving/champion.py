@@ -245,7 +245,7 @@ class ChampionLoader:
             contract,
             FeatureColumns(model, features.requested),
             features.defaults,
-            self.log and self.log.model(store, model, features, contract, asked),
+            self.log.model(store, model, features, contract, asked) if self.log else None,
         )
 
     def named_version(self) -> str:

@@ -143,10 +143,10 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             trace_id = trace_id_of(payload.parameters.headers if payload.parameters else None)
             answer = await service.rank(request.query, request.top_k, payload.id, trace_id)
             encoded = encode_answer(answer, request, self.name)
-            service.log(answer)
-            return encoded
         except DriverRankingError as error:
             raise protocol_error(error) from error
+        service.log(answer)
+        return encoded
 
     @custom_handler(rest_path="/inference")  # type: ignore[untyped-decorator] # MLServer is not typed
     async def inference(self, request: Request) -> Response:

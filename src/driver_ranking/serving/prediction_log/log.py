@@ -7,8 +7,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from numpy.typing import NDArray
-
 from driver_ranking.errors import SettingError
 from driver_ranking.model_features import ModelFeatures
 from driver_ranking.model_version import RegisteredModel
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.types import FeastType
     from numpy import intp
+    from numpy.typing import NDArray
 
 logger = logging.getLogger("mlserver.driver_ranking")
 
