@@ -69,6 +69,11 @@ def status_column(column: str) -> str:
     return f"{column}__status"
 
 
+def is_status(column: str) -> bool:
+    """Return whether a column is one of those."""
+    return column.endswith("__status")
+
+
 def event_time_column(view: str) -> str:
     """Return our column of the event times of a view's rows, in microseconds."""
     return f"__event_timestamp__{view}"

@@ -62,7 +62,7 @@ class PredictionLogSettings(_EnvironmentFirst):
     sample_rate: float = Field(default=1.0, gt=0, le=1)
     flush_seconds: float = Field(default=1.0, gt=0)
     file_seconds: float = Field(default=600.0, gt=0)
-    file_rows: int = Field(default=1_000_000, ge=1)
+    file_rows: int = Field(default=4_000_000, ge=1)
     queue_rows: int = Field(default=250_000, ge=1)
     retention_days: int = Field(default=30, ge=0)
     omitted: tuple[str, ...] = ()
