@@ -29,20 +29,30 @@ def framed(batch: pa.RecordBatch) -> bytes:
 
 
 def read_frames(path: Path) -> Iterator[pa.RecordBatch]:
-    """Return the record batches of a file up to the first that is not whole; it is opened now, and read as it goes.
+    """Yield the record batches of a file up to the first that is not whole.
 
     Raises:
         FileNotFoundError: There is no such file.
     """
-    return _batches(cast("BinaryIO", path.open("rb", buffering=0)))
+    with opened(path) as file:
+        yield from frames_of(file)
 
 
-def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
-    with file:
-        while (content := _content(file)) is not None:
-            with pa.ipc.open_stream(content) as stream:
-                yield from stream
-            file.seek(-len(content) % _PADDING, os.SEEK_CUR)
+def opened(path: Path) -> BinaryIO:
+    """Open a file for `frames_of`; what it has then can be read whatever becomes of its name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    return cast("BinaryIO", path.open("rb", buffering=0))
+
+
+def frames_of(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    """Yield the record batches of an open file up to the first that is not whole."""
+    while (content := _content(file)) is not None:
+        with pa.ipc.open_stream(content) as stream:
+            yield from stream
+        file.seek(-len(content) % _PADDING, os.SEEK_CUR)
 
 
 def _content(file: BinaryIO) -> bytes | None:

@@ -72,6 +72,8 @@ def _write_groups(file: Path, first: pa.Table, others: Iterable[pa.Table]) -> No
         writer.write_table(first)
         for group in others:
             writer.write_table(group)
+        # with the schema, Parquet would also keep which columns were in dictionaries, and readers would have them so
+        writer.add_key_value_metadata(first.schema.metadata)
 
 
 def _sync(path: Path) -> None:

@@ -1,9 +1,11 @@
 """Reads the log: whole files by their hours, and what is in the spool still."""
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +13,7 @@ import pyarrow.compute as pc
 from driver_ranking.prediction_log.columns import LOG_TIMESTAMP, MICROSECONDS
 from driver_ranking.prediction_log.compact import groups
 from driver_ranking.prediction_log.expansion import expanded
-from driver_ranking.prediction_log.frames import read_frames
+from driver_ranking.prediction_log.frames import frames_of, opened
 from driver_ranking.prediction_log.places import PARQUET, SPOOLED, LogPlaces, folder_name, partitions
 
 _HOUR: Final = timedelta(hours=1)
@@ -55,10 +57,11 @@ def batches(
     """
     places = LogPlaces(root)
     spooled = _files(places.spool / folder_name(service), SPOOLED, begin, end)
-    unread = {places.whole(file): _opened(file) for file in spooled}  # before it is looked which have become whole
-    whole = files(root, service, begin, end)
-    for rows in (*map(_of_parquet, whole), *(rows for file, rows in unread.items() if file not in whole)):
-        for batch in rows:
+    with contextlib.ExitStack() as held:
+        unread = {places.whole(file): found for file in spooled if (found := _opened(file, held))}
+        whole = files(root, service, begin, end)  # those that have become so since are read as such
+        rest = (_of_spool(file) for path, file in unread.items() if path not in whole)
+        for batch in itertools.chain(*map(_of_parquet, whole), *rest):
             found = _within(batch, begin, end)
             yield found if columns is None else found.select(columns)
 
@@ -72,20 +75,23 @@ def _files(folder: Path, suffix: str, begin: datetime | None, end: datetime | No
     ]
 
 
-def _opened(file: Path) -> Iterator[pa.RecordBatch]:
-    """Return the rows of a spooled file, as Parquet would have them."""
+def _opened(file: Path, held: contextlib.ExitStack) -> BinaryIO | None:
     try:
-        frames = read_frames(file)
+        return held.enter_context(opened(file))
     except FileNotFoundError:  # it has become whole
-        return iter(())
-    return (batch for some in groups(frames, _ROWS_AT_ONCE) for batch in _stored(expanded(some)).to_batches())
+        return None
+
+
+def _of_spool(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    for frames in groups(frames_of(file), _ROWS_AT_ONCE):
+        yield from _stored(expanded(frames)).to_batches()
 
 
 def _of_parquet(file: Path) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as opened:
-        yield from opened.iter_batches()
+    with pq.ParquetFile(file) as parquet:
+        yield from parquet.iter_batches()
 
 
 def _stored(rows: pa.Table) -> pa.Table:
