@@ -18,14 +18,20 @@ _HEAD: Final = struct.Struct("<4sIQ")
 _PADDING: Final = 8
 
 
-def framed(batch: pa.RecordBatch) -> bytes:
-    """Return a record batch as a frame."""
-    sink = pa.BufferOutputStream()
+def framed(batch: pa.RecordBatch) -> tuple[bytes | pa.Buffer, ...]:
+    """Return a record batch as a frame, in parts."""
+    counting = pa.MockOutputStream()
+    _write(counting, batch)
+    content = pa.allocate_buffer(counting.size())  # one that grows would be copied as it does
+    with pa.FixedSizeBufferWriter(content) as sink:
+        _write(sink, batch)
+    head = _HEAD.pack(_SIGN, zlib.crc32(content), len(content))
+    return head, content, bytes(-len(content) % _PADDING)
+
+
+def _write(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
-    content = sink.getvalue()
-    padding = bytes(-len(content) % _PADDING)
-    return b"".join((_HEAD.pack(_SIGN, zlib.crc32(content), len(content)), content, padding))
 
 
 def read_frames(path: Path) -> Iterator[pa.RecordBatch]:

@@ -55,20 +55,25 @@ class SpoolFile:
         """
         if not os.fstat(self._file).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "it was removed while it was written", str(self.path))
-        content = memoryview(framed(frame))
+        parts = framed(frame)
         try:
-            written = 0
-            while written < len(content):
-                written += os.write(self._file, content[written:])
+            for part in parts:
+                _write_all(self._file, memoryview(part))
         except OSError:
             os.ftruncate(self._file, self.size)
             raise
         self.rows += rows
-        self.size += len(content)
+        self.size += sum(map(len, parts))
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self._file)
+
+
+def _write_all(file: int, content: memoryview) -> None:
+    written = 0
+    while written < len(content):
+        written += os.write(file, content[written:])
 
 
 def left_behind(folder: Path) -> Iterator[Path]:
