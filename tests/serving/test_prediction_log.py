@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import time
@@ -40,7 +41,7 @@ def by_rest(server: Serving, request_id: str, path: str = "/v2/models/driver_ran
     tensor = {"name": "driver_id", "shape": [len(DRIVERS)], "datatype": "INT64", "data": DRIVERS}
     body = {"id": request_id, "inputs": [tensor], "parameters": {"top_k": 2}}
     outputs = httpx.post(server.url + path, json=body, headers=TRACEPARENT).raise_for_status().json()["outputs"]
-    return tuple(one["data"] for one in outputs[:2])  # type: ignore[return-value] # two
+    return outputs[0]["data"], outputs[1]["data"]
 
 
 def by_version(server: Serving, request_id: str) -> tuple[Any, Any]:
@@ -141,7 +142,9 @@ def test_feast_reads_the_log_and_watches_over_it(ended: Path) -> None:
     command += ["--feature-service", SERVICE, "--granularity", "daily", *days]
     ran = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    metrics = pq.read_table(ended / "feature_repo/feast_monitoring/feature_metrics.parquet").to_pylist()
+    metrics = pq.read_table(
+        ended / "feature_repo/feast_monitoring/feast_monitoring_feature_metrics.parquet"
+    ).to_pylist()
     of_log = {row["feature_name"]: row for row in metrics if row["data_source_type"] == "log"}
     assert of_log["acc_rate"]["row_count"] == 200 * len(DRIVERS)
     assert of_log["acc_rate"]["null_count"] == 200
@@ -188,7 +191,8 @@ def test_a_full_disk_costs_no_request_and_what_was_held_back_is_written_later(
         server.process.terminate()
         server.process.wait(timeout=30)
         assert len(files(tmp_path / "log", SERVICE)) == 1
-    assert said.count("The prediction log can't be written: OSError: [Errno 28] No space left on device") == 1
+    told = re.findall(r"The prediction log can't be written: OSError: .*No space left on device(.*)", said)
+    assert [one for one in told if not one] == [""], "once when it begins; then with a count, ever more seldom"
 
 
 def fill(file: Path) -> None:

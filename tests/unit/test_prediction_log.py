@@ -85,7 +85,7 @@ def scored_batch(
 ) -> ScoredBatch:
     """Return a batch whose scores are the sums of the features of rows that have them all."""
     features = np.array(rows, dtype=np.float64)
-    scored = ~np.isnan(features).any(axis=1)
+    scored = np.asarray(~np.isnan(features).any(axis=1))
     found = (RowTimes(("trips", "rate"), np.array(times), np.array(usable, dtype=np.bool_)),)
     scores = ScoredRows(features.sum(axis=1), scored)
     return ScoredBatch(logged, RankingQuery(np.array(drivers)), NOW, 0.0015, features, scores, found, None)
@@ -121,7 +121,7 @@ def written(folder: Path, answers: Iterable[list[Answer]], privacy: Privacy | No
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return pa.Table.from_batches(list(batches(folder, SERVICE))).to_pylist()
+    return [row for batch in batches(folder, SERVICE) for row in batch.to_pylist()]
 
 
 def column(rows: list[dict[str, Any]], name: str) -> list[Any]:
