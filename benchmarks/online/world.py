@@ -38,6 +38,7 @@ KINDS = {
     INT64_IDS: {},
     "2 processes": {"DRIVER_RANKING_REUSE_PORT": "true"},
     "no log": {"DRIVER_RANKING_LOG_REQUESTS": "false"},
+    "no prediction log": {"DRIVER_RANKING_PREDICTION_LOG_ENABLED": "false"},
 }
 """The servers by name, with more of the environment; those that aren't plain or no-op are ours.
 

@@ -14,6 +14,7 @@
         OnDemandFeatureError            500  an on-demand feature view can't be computed for some drivers
         FeatureServiceNotFoundError     500  the service a model is bound to is not in the repo
         UnservableInputError            500  what requests would have to have can't be told, or can't be sent
+        UnloggableModelError            500  answers of the model can't be logged as Feast logs them
         MissingFeatureError             500  a feature of the model's signature is not in its service
       ModelError                        500  the model or the registry is at fault
         ModelNotFoundError              503  no champion, or no such version
@@ -140,6 +141,12 @@ class MissingFeatureError(FeatureStoreError):
 
 class UnservableInputError(FeatureStoreError):
     """A key or a request feature of the model can't be an input of requests, or what is ranked can't be told."""
+
+    summary = None
+
+
+class UnloggableModelError(FeatureStoreError):
+    """The prediction log of the model would have columns that Feast can't log, or two of one name."""
 
     summary = None
 

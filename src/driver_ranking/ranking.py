@@ -79,12 +79,14 @@ class Ranking:
         score: float64 ``[k]``, descending.
         excluded: ``[m]``, each candidate once, in the request's order.
         place: intp ``[k]``, where each of the ranked stands in the request.
+        order: intp ``[r]``, likewise of all that have a score, best first; ``place`` is its beginning.
     """
 
     candidate: NDArray[Any]
     score: NDArray[np.float64]
     excluded: NDArray[Any]
     place: NDArray[np.intp]
+    order: NDArray[np.intp]
 
 
 def score_rows(
@@ -203,6 +205,7 @@ def rank(candidate: NDArray[Any], rows: ScoredRows, *, top_k: int = 1) -> Rankin
     distinct = first_occurrences(candidate)
     scored = rows.scored[distinct]
     ranked, excluded = distinct[scored], distinct[~scored]
-    best = ranked[order_by_score(rows.score[ranked])[:top_k]]
+    order = ranked[order_by_score(rows.score[ranked])]
+    best = order[:top_k]
     score = np.minimum.accumulate(rows.score[best])  # within a tie, the last bits may not descend
-    return Ranking(candidate[best], score, candidate[excluded], best)
+    return Ranking(candidate[best], score, candidate[excluded], best, order)

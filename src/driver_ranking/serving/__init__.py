@@ -17,6 +17,7 @@ Files of users name three modules:
 and on its way back through ``service`` again, where each request's candidates are ranked. Beside the way are
 
 - ``loading`` and ``trial``: how a model becomes the champion
+- ``prediction_log``: takes each answer, and writes it down elsewhere
 - ``store_watch``: whether the store can be read
 - ``fault_log``, ``metrics``: what the log and Prometheus are told, by ``server`` too
 - ``settings``, ``memory``: what both sides are set to, and give back

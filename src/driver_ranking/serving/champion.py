@@ -18,6 +18,8 @@ from driver_ranking.model_trial import try_on_example
 from driver_ranking.ranking import ScoredRows
 from driver_ranking.serving.contract import RankingContract, contract_of
 from driver_ranking.serving.predicting import PacedPredictor
+from driver_ranking.serving.prediction_log.entries import LoggedModel, ScoredBatch
+from driver_ranking.serving.prediction_log.log import PredictionLog
 from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.request_features import FeatureColumns, for_views
 from driver_ranking.serving.threads import DaemonThread
@@ -45,6 +47,7 @@ class ScoredCandidates:
         unreadable: bool ``[n]``, see ``OnlineFeatures``.
         features: The features of all that were read together, before defaults stand for missing ones.
         places: intp ``[n]``, which of these rows are the candidates'; None where they are all.
+        batch: All that was scored together, where it is logged.
     """
 
     rows: ScoredRows
@@ -56,6 +59,7 @@ class ScoredCandidates:
     unreadable: NDArray[np.bool_] | None = None
     features: Features | None = None
     places: NDArray[np.intp] | None = None
+    batch: ScoredBatch | None = None
 
     @property
     def model(self) -> RegisteredModel:
@@ -74,6 +78,7 @@ class ScoredCandidates:
             None if self.unreadable is None else self.unreadable[indices],
             self.features,
             indices if self.places is None else self.places[indices],
+            self.batch,
         )
 
     @property
@@ -119,6 +124,7 @@ class Champion:
         contract: What requests for it have to have.
         columns: Where its features come from.
         defaults: What stands for missing ones.
+        logged: What is logged of it; None if nothing is.
     """
 
     predictor: PacedPredictor
@@ -128,6 +134,7 @@ class Champion:
     contract: RankingContract
     columns: FeatureColumns
     defaults: Defaults | None = None
+    logged: LoggedModel | None = None
 
     @property
     def model(self) -> RegisteredModel:
@@ -166,7 +173,11 @@ class Champion:
         seen = _kept(features)
         rows = await self.predictor.predicted_rows(features, self.defaults, found.unreadable)
         spent = read - start, time.perf_counter() - read
-        return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen)
+        batch = None
+        if self.logged is not None:
+            kept = ScoredRows(rows.score.copy(), rows.scored, rows.defaulted)  # the model may have the score's array
+            batch = ScoredBatch(self.logged, query, now, spent[0], seen, kept, found.rows, found.unreadable)
+        return ScoredCandidates(rows, found.oldest, self, now, *spent, found.unreadable, seen, batch=batch)
 
     def _keys(self, query: RankingQuery) -> "Keys":
         """Return the keys by which features are read."""
@@ -194,6 +205,7 @@ class ChampionLoader:
         timeout: How long the online store may take to answer, in seconds.
         predict_timeout: How long a prediction may take, in seconds.
         clock: Gives the time, in microseconds since the epoch, UTC.
+        log: Where answers are logged; None where they are not.
     """
 
     location: RegistryLocation
@@ -202,6 +214,7 @@ class ChampionLoader:
     timeout: float
     predict_timeout: float = 2.0
     clock: "Callable[[], int]" = microseconds_now
+    log: PredictionLog | None = None
 
     def load(self) -> Champion:
         """Load the version that is named now, and try it on its input example.
@@ -219,6 +232,7 @@ class ChampionLoader:
         contract = contract_of(model, features, reader.keys, reader.request)
         predictor = registry.load(model)
         try_on_example(predictor)
+        asked = reader.keys, reader.request
         return Champion(
             PacedPredictor(predictor, self.predict_timeout),
             reader,
@@ -227,6 +241,7 @@ class ChampionLoader:
             contract,
             FeatureColumns(model, features.requested),
             features.defaults,
+            self.log.model(store, model, features, contract, asked) if self.log else None,
         )
 
     def named_version(self) -> str:

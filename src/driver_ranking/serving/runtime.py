@@ -15,6 +15,7 @@ from driver_ranking.feature_store.repo import FeatureRepo
 from driver_ranking.serving.champion import ChampionLoader
 from driver_ranking.serving.fault_log import log_failure
 from driver_ranking.serving.loading import NO_MODEL
+from driver_ranking.serving.prediction_log.trace import trace_id_of
 from driver_ranking.serving.query import RankingQuery
 from driver_ranking.serving.server.failures import protocol_error
 from driver_ranking.serving.server.protocol.answers import encode_answer
@@ -119,6 +120,11 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
         if self._service:
             self._service.stop()
 
+    async def finish(self) -> None:
+        """Write what is left of the prediction log: all requests are answered, and the process is about to end."""
+        if self._service:
+            await self._service.finish_log()
+
     async def unload(self) -> bool:
         """Stop serving."""
         if self._service:
@@ -134,10 +140,13 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
         try:
             service = self._serving()
             request = parse_request(payload, self._required_rules())
-            answer = await service.rank(request.query, request.top_k, payload.id)
-            return encode_answer(answer, request, self.name)
+            trace_id = trace_id_of(payload.parameters.headers if payload.parameters else None)
+            answer = await service.rank(request.query, request.top_k, payload.id, trace_id)
+            encoded = encode_answer(answer, request, self.name)
         except DriverRankingError as error:
             raise protocol_error(error) from error
+        service.log(answer)
+        return encoded
 
     @custom_handler(rest_path="/inference")  # type: ignore[untyped-decorator] # MLServer is not typed
     async def inference(self, request: Request) -> Response:
@@ -147,8 +156,9 @@ class DriverRankingRuntime(MLflowRuntime):  # type: ignore[misc]
             service = self._serving()
             require_json(request.headers)
             query, request_id = parse_plain(await request.body(), self._required_rules())
-            answer = await service.rank(query, 1, request_id)
+            answer = await service.rank(query, 1, request_id, trace_id_of(request.headers))
             best = in_json(PREDICTION, answer.ranking.candidate[:1].tolist())[0]
+            service.log(answer)
         except DriverRankingError as error:
             log_failure(error)
             return plain_error(error, request_id)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,14 @@ from driver_ranking.serving.contract import DTYPES, FEATURE_AGE, SCORE, STATUS, 
 from driver_ranking.serving.fault_log import faults
 from driver_ranking.serving.loading import NO_MODEL, ChampionKeeper
 from driver_ranking.serving.metrics import ranking_metrics
+from driver_ranking.serving.prediction_log.log import PredictionLog
 from driver_ranking.serving.query import NOT_GIVEN, RankingQuery, is_missing
 from driver_ranking.serving.settings import RuntimeSettings
 from driver_ranking.serving.store_watch import StoreWatch, log_unreadable
 
 logger = logging.getLogger("mlserver.driver_ranking")
+
+_LOG_FINISHES = 15.0  # seconds that it may take at the end
 
 _REPLACED = "The model that was asked has been replaced by one with other inputs or outputs. Look at its metadata."
 
@@ -35,10 +38,14 @@ class Ranked:
     Attributes:
         ranking: The candidates.
         scored: All candidates of the request, with what they were scored by.
+        request_id: The request's id; None of one without.
+        trace_id: Its trace; None of one without.
     """
 
     ranking: Ranking
     scored: ScoredCandidates
+    request_id: str | None = None
+    trace_id: str | None = None
 
     @property
     def contract(self) -> RankingContract:
@@ -89,9 +96,13 @@ class RankingService:
         Args:
             loader: Loads the champion, in a thread.
             settings: The settings.
+
+        Raises:
+            SettingError: Answers can't be logged where they are to be.
         """
         self.settings = settings
-        self._champions = ChampionKeeper(loader, settings, self._probe)
+        self._log = PredictionLog(settings.prediction_log) if settings.prediction_log.enabled else None
+        self._champions = ChampionKeeper(self._logging(loader), settings, self._probe)
         self._watch = StoreWatch(self._lacking)
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = ranking_metrics()
@@ -145,6 +156,7 @@ class RankingService:
         await self._coalescer.idle()
         if self._champions.champion is not None:
             self._champions.champion.close()
+        await self.finish_log()
 
     def stop(self) -> None:
         """Begin nothing that requests don't ask for, and give up what is being loaded: the process is about to end."""
@@ -163,21 +175,28 @@ class RankingService:
             ModelRefusedError: The version can't be served; the one before goes on, if there is one.
             DriverRankingError: There is no model yet and none can be found.
         """
-        return await self._champions.load(loader)
+        return await self._champions.load(loader and self._logging(loader))
 
     async def unload(self) -> None:
         """Take the model out of service; `reload` brings it back."""
         await self._champions.unload()
         self._metrics.ready.set(0)
 
-    async def rank(self, asked: RankingQuery | NDArray[np.int64], top_k: int, request_id: str | None = None) -> Ranked:
+    async def rank(
+        self,
+        asked: RankingQuery | NDArray[np.int64],
+        top_k: int,
+        request_id: str | None = None,
+        trace_id: str | None = None,
+    ) -> Ranked:
         """Rank the candidates of a request.
 
         Args:
             asked: What was checked against the `contract`, with no await since; or int64 ``[n]`` candidates alone, n at
                 least 1, of a model that needs nothing else.
             top_k: How many to return at most.
-            request_id: How the log names the request.
+            request_id: How logs name the request.
+            trace_id: The trace that it is part of.
 
         Raises:
             NotReadyError: No model is loaded, or it was replaced by one that wants other inputs.
@@ -196,9 +215,11 @@ class RankingService:
         require_finite(scored.rows, lambda index: f"{contract.noun} {shown(candidate[index])}")
         ranking = rank(candidate, scored.rows, top_k=top_k)
         self._observe(candidate, ranking, scored)
+        answer = Ranked(ranking, scored, request_id, trace_id)
         if not ranking.candidate.size:
             if self._champions.champion is not None:
                 await self._watch.require_features(self._champions.champion)
+            self.log(answer)  # a decision as well, and the one that a loss of features leads to
             raise NoRankableDriverError(_none_left(query, contract, ranking, scored))
         if self.settings.log_requests:
             logger.info(
@@ -209,7 +230,23 @@ class RankingService:
                 scored.model.version,
                 (time.perf_counter() - start) * 1000,
             )
-        return Ranked(ranking, scored)
+        return answer
+
+    def log(self, answer: Ranked) -> None:
+        """Log an answer that is given, where answers are logged; nothing waits for it."""
+        ranking, scored = answer.ranking, answer.scored
+        if self._log is not None and scored.batch is not None:
+            self._log.add(
+                scored.batch, scored.places, ranking.order, len(ranking.place), answer.request_id, answer.trace_id
+            )
+
+    async def finish_log(self) -> None:
+        """Write what was logged, once nothing is asked any more."""
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close, _LOG_FINISHES)
+
+    def _logging(self, loader: ChampionLoader) -> ChampionLoader:
+        return replace(loader, log=self._log) if self._log is not None else loader
 
     def _scoring(self, contract: RankingContract | None) -> Score:
         """Return what scores a batch: the champion at its start, if it takes what was asked.

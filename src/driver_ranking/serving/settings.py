@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from driver_ranking.errors import ModelError
@@ -16,7 +16,13 @@ _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<ver
 class _EnvironmentFirst(BaseSettings):
     """Settings of which the environment's are the last word, as with Kedro's and MLflow's."""
 
-    model_config = SettingsConfigDict(env_prefix="DRIVER_RANKING_", extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix="DRIVER_RANKING_",
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # a secret may be in it
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -29,6 +35,46 @@ class _EnvironmentFirst(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment first."""
         return env_settings, init_settings
+
+
+class PredictionLogSettings(_EnvironmentFirst):
+    """What ``prediction_log`` of these may say; ``DRIVER_RANKING_PREDICTION_LOG_<NAME>`` overrides each.
+
+    Attributes:
+        enabled: Whether answers are logged.
+        path: The folder. Relative paths count from the folder of model-settings.json.
+        sample_rate: Which share of the answers is logged, chosen by a hash of the request's id.
+        flush_seconds: How long an answer may be in memory alone.
+        file_seconds: How long rows are gathered before they become a Parquet file; at the end of their hour they do.
+        file_rows: How many rows they are at most.
+        queue_rows: How many rows may wait to be written; what comes on top is dropped, and counted.
+        retention_days: How many days are kept; 0 for all.
+        omitted: Columns that are left empty: of keys, request features, features, or ``__request_id`` and
+            ``__trace_id``.
+        hashed: Columns, of integers of 64 bits, texts or bytes, of which a keyed hash is logged instead.
+        hash_key: The key; without one that others don't have, who has the log finds the values by trying.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DRIVER_RANKING_PREDICTION_LOG_")
+
+    enabled: bool = False
+    path: Path = Path("data/09_prediction_log")
+    sample_rate: float = Field(default=1.0, gt=0, le=1)
+    flush_seconds: float = Field(default=1.0, gt=0)
+    file_seconds: float = Field(default=600.0, gt=0)
+    file_rows: int = Field(default=4_000_000, ge=1)
+    queue_rows: int = Field(default=250_000, ge=1)
+    retention_days: int = Field(default=30, ge=0)
+    omitted: tuple[str, ...] = ()
+    hashed: tuple[str, ...] = ()
+    hash_key: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> "PredictionLogSettings":
+        if self.hashed and not self.hash_key.get_secret_value():
+            message = "prediction_log.hashed needs a key: set DRIVER_RANKING_PREDICTION_LOG_HASH_KEY to a secret text."
+            raise ValueError(message)
+        return self
 
 
 class RuntimeSettings(_EnvironmentFirst):
@@ -48,6 +94,7 @@ class RuntimeSettings(_EnvironmentFirst):
         watch_alias_interval: How often the alias is looked at, to serve a version that it has moved to, in seconds;
             0 for never.
         log_requests: Whether there is a line in the log for each request.
+        prediction_log: Whether and where answers are kept, row by row.
     """
 
     feature_repo: Path = Path("feature_repo")
@@ -62,6 +109,7 @@ class RuntimeSettings(_EnvironmentFirst):
     load_retry_interval: float = Field(default=2.0, gt=0)
     watch_alias_interval: float = Field(default=0.0, ge=0)
     log_requests: bool = True
+    prediction_log: PredictionLogSettings = Field(default_factory=PredictionLogSettings)
 
 
 class ServerSettings(_EnvironmentFirst):
@@ -107,4 +155,5 @@ def runtime_settings(extra: dict[str, Any] | None, folder: Path) -> RuntimeSetti
     """Return the settings with their paths made absolute, counted from a folder."""
     settings = RuntimeSettings(**(extra or {}))
     absolute = {name: folder / getattr(settings, name) for name in ("feature_repo", "registry_path")}
-    return settings.model_copy(update=absolute)
+    log = settings.prediction_log.model_copy(update={"path": folder / settings.prediction_log.path})
+    return settings.model_copy(update={**absolute, "prediction_log": log})

@@ -39,6 +39,8 @@ class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
             SystemExit: It stopped because the model's settings can't be used; MLServer would exit as if all were well.
         """
         await super().start(models_settings)
+        for model in await self._model_registry.get_models():
+            await getattr(model, "finish", _nothing_to_wait_for)()
         end_of_process(failed=self._failed)
         if self._failed:
             sys.exit(1)
@@ -50,6 +52,10 @@ class EnvironmentFirstServer(MLServer):  # type: ignore[misc]
         for model in await self._model_registry.get_models():
             getattr(model, "stop", _nothing)()
         await super().stop(sig)
+
+
+async def _nothing_to_wait_for() -> None:
+    """Stand in likewise."""
 
 
 def _nothing() -> None:
