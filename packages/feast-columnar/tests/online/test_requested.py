@@ -327,3 +327,15 @@ def test_many_rows_that_repeat_keys_are_as_each_alone(repo: OnlineRepo) -> None:
     assert {name: times.tolist() for name, times in found.event_times().items()} == {
         name: [one.event_times()[name][0] for one in alone] for name in ("rate", "name")
     }
+
+
+def test_many_rows_of_other_keys_each_are_asked_for_as_they_are() -> None:
+    key = ViewKey((KeyColumn("number", "number", ValueType.INT64), KeyColumn("zone", "zone", ValueType.STRING)))
+    numbers, zones = np.repeat(np.arange(20), 2), pa.array(["a", "b"] * 20)
+    keys = key.keys_of({"number": numbers, "zone": zones})
+    assert (len(keys), keys.places) == (40, None)
+    assert [keys.columns[0].tolist(), keys.columns[1].tolist()] == [numbers.tolist(), zones.tolist()]
+    keys = key.keys_of({"number": numbers, "zone": pa.array(["a"])})
+    assert keys.places is not None
+    assert keys.columns[0][keys.places].tolist() == numbers.tolist()
+    assert (len(keys), keys.columns[1].tolist()) == (20, ["a"] * 20)
