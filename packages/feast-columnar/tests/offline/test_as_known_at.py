@@ -102,6 +102,21 @@ def test_without_entity_rows_those_are_asked_for_that_were_known(asof_repo: Asof
     assert job.as_known_at(noon(30)).to_arrow()["driver_id"].to_pylist() == [1, 2]
 
 
+def test_the_rows_of_a_source_are_those_that_were_known(asof_repo: AsofRepo) -> None:
+    noon, store = asof_repo.noon, asof_repo.open()
+    source = asof_repo.source(asof_repo.write("stats.parquet", [(1, noon(0), noon(0), 10), (1, noon(5), noon(30), 20)]))
+
+    def latest(created: str | None) -> Any:
+        return store._get_provider().offline_store.pull_latest_from_table_or_query(  # noqa: SLF001 - Feast has no other way
+            store.config, source, ["driver_id"], ["trips"], "event_timestamp", created, noon(-60), noon(60)
+        )
+
+    assert latest("created").to_arrow()["trips"].to_pylist() == [20]
+    assert latest("created").as_known_at(noon(29)).to_arrow()["trips"].to_pylist() == [10]
+    with pytest.raises(AsofError, match="has no created_timestamp_column"):
+        latest(None).as_known_at(noon())
+
+
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=st.lists(DRAWN, max_size=12), moment=st.integers(-1, 9), ttl=st.sampled_from([None, timedelta(minutes=3)]))
 def test_over_a_source_that_has_grown_it_gives_what_was_given_then(

@@ -78,8 +78,8 @@ class Recorder:
     tally: Tally
 
     def begin(self) -> None:
-        """Write that it has begun."""
-        self._put(self.entry)
+        """Write that it has begun, in no hurry to have it on the disk: its end waits for that."""
+        self._put(self.entry, durable=False)
 
     def end(self, error: BaseException | None = None, *, durable: bool = True) -> None:
         """Write what has been brought, and why it failed if it did."""
@@ -90,7 +90,7 @@ class Recorder:
             with _said(self.ledger, "is not freed of old entries"):
                 self.ledger.tidy()
 
-    def _put(self, entry: Entry | None, *, durable: bool = True) -> bool:
+    def _put(self, entry: Entry | None, *, durable: bool) -> bool:
         if self.ledger is not None and entry is not None:
             untold = f"the {entry.kind} of {entry.view}, which is {entry.outcome}"
             what = f"can't take {untold}, so that what is served of it can't be traced"
