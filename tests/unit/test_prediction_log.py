@@ -29,6 +29,7 @@ from driver_ranking.ranking import ScoredRows, rank
 from driver_ranking.serving.prediction_log.answer_queue import AnswerQueue
 from driver_ranking.serving.prediction_log.compaction import Compaction
 from driver_ranking.serving.prediction_log.entries import Answer, LoggedModel, ScoredBatch
+from driver_ranking.serving.prediction_log.filing import LogFiling
 from driver_ranking.serving.prediction_log.log import PredictionLog, is_sampled
 from driver_ranking.serving.prediction_log.metrics import log_metrics
 from driver_ranking.serving.prediction_log.privacy import Privacy
@@ -486,6 +487,29 @@ def test_rows_of_two_models_are_apart(tmp_path: Path) -> None:
     spools.close()
     file_spooled(tmp_path, 0, datetime.now(tz=UTC))
     assert len(files(tmp_path, SERVICE)) == 2
+
+
+def test_what_is_complete_when_the_end_comes_is_filed(tmp_path: Path) -> None:
+    places = written(tmp_path, [[answer(plain_batch(logged_model(), [1]))]])
+    filing = LogFiling(places, 1)
+    filing.soon()
+    filing.thread.start()
+    filing.end(60)
+    assert not filing.thread.is_alive()
+    assert len(files(tmp_path, SERVICE)) == 0, "it is older than a day"
+    assert not list(places.spool.rglob("*.frames"))
+
+
+def test_what_can_not_be_filed_is_tried_again_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = SpoolFile(LogPlaces(tmp_path).spooled(SERVICE, 1, "odd"))
+    spool.append(pa.record_batch({"a": [1]}), 1)
+    spool.close()
+    errors = count("errors")
+    filing = LogFiling(LogPlaces(tmp_path), 0)
+    filing.thread.start()
+    filing.end(60)
+    assert count("errors") > errors
+    assert "Parquet files of the prediction log can't be written" in caplog.text
 
 
 def test_services_have_folders_of_their_names_as_far_as_folders_can() -> None:

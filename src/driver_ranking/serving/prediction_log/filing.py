@@ -50,9 +50,11 @@ class LogFiling:
 
     def _run(self) -> None:
         worked = self._file() if any(self._spool.rglob(f"*{SPOOLED}")) else True  # nothing to do costs no start
-        while not self._ending:
+        ending = False
+        while not ending:
             self._wanted.wait(_LOOK_AGAIN if worked else _TRY_AGAIN)
             self._wanted.clear()
+            ending = self._ending  # as of before: what is complete by then is filed
             worked = self._file()
 
     def _file(self) -> bool:
