@@ -57,7 +57,8 @@ run: $(STAMP) ## train, materialize, score the sample request, plot, and print t
 	$(KEDRO) run --pipelines materialize
 	$(KEDRO) run --pipelines batch
 	$(KEDRO) run --pipelines reporting
-	@$(BIN)/python -c "import pandas as pd; print(pd.read_parquet('data/07_model_output/batch_output.parquet').to_string())"
+	@# not by pandas.read_parquet: it hands pyarrow a file object, with which a process may abort at its end (apache/arrow#34314)
+	@$(BIN)/python -c "import pyarrow.parquet as pq; print(pq.read_table('data/07_model_output/batch_output.parquet').to_pandas().to_string())"
 	@$(BIN)/python -c "import json; print(json.load(open('data/08_reporting/v2/champion_comparison.json'))['summary'])"
 
 promote: $(STAMP) ## make the challenger of `kedro run --env v2` the champion

@@ -21,6 +21,7 @@ DATES = ("2026-06-14", "2026-06-15")
 SHARED = (
     "04_feature/registry.db",
     "04_feature/online_store.db",
+    "04_feature/ledger/",
     "06_models/mlflow/",
     "06_models/registered_model_version",
 )

@@ -16,6 +16,7 @@ from kedro_viz.server import populate_data
 from support.projects import ROOT, kedro_command, run_pipeline
 
 PIPELINES = ["__default__", "batch", "materialize", "reporting", "training"]
+VIEWS = 2  # that are materialized
 LAYERS = ["01_raw", "04_feature", "05_model_input", "06_models", "07_model_output", "08_reporting"]
 
 
@@ -131,8 +132,10 @@ def test_feast_works_by_hand(fresh_project: Path) -> None:
         done = feast_command(repo, *arguments)
         assert done.returncode == 0, done.stderr + done.stdout
     assert "driver_stats" in done.stdout
-    made = {path.name for path in fresh_project.rglob("*") if "__pycache__" not in path.parts} - before
+    passed_over = {"__pycache__", "ledger"}
+    made = {path.name for path in fresh_project.rglob("*") if not passed_over & set(path.parts)} - before
     assert made == {"04_feature", "registry.db", "online_store.db"}
+    assert len(list((fresh_project / "data/04_feature/ledger").rglob("*.json"))) == VIEWS
     answer = feast_command(repo, "get-online-features", "-e", "driver_id=1001", "-f", "driver_stats:conv_rate")
     assert answer.returncode == 0, answer.stderr
     assert "conv_rate" in answer.stdout
