@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mlserver.driver_ranking")
 
 _HASHES: Final = 2**64
+_FILED_WITHIN: Final = 2.0  # seconds
 
 
 class PredictionLog:
@@ -142,15 +143,16 @@ class PredictionLog:
             self._metrics.dropped.inc(dropped)
 
     def close(self, seconds: float) -> None:
-        """Write all that there is, and make files of it.
+        """Write all that there is, and have files made of it.
 
         Args:
-            seconds: How long that may take; what is not a file by then becomes one when a process starts again.
+            seconds: How long that may take. The process that makes the files is waited for a little, and goes on by
+                itself; what it can't do is done when a service starts again.
         """
         end = time.monotonic() + seconds
         self._queue.close()
         self._writer.thread.join(seconds)
-        self._filing.end(max(0.0, end - time.monotonic()))
+        self._filing.end(min(_FILED_WITHIN, max(0.0, end - time.monotonic())))
 
 
 def is_sampled(request_id: str, rate: float) -> bool:
