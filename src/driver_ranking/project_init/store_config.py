@@ -11,7 +11,10 @@ from driver_ranking.feature_store.repo import CONFIG_FILE
 REGISTRY: Final = "../data/04_feature/registry.db"
 ONLINE_STORE: Final = "../data/04_feature/online_store.db"
 OFFLINE_STORE: Final = {"type": "feast_columnar.AsofOfflineStore", "memory_limit": "1GB"}
-BATCH_ENGINE: Final = {"type": "feast_columnar.StreamingComputeEngine"}
+BATCH_ENGINE: Final = {
+    "type": "feast_columnar.StreamingComputeEngine",
+    "ledger": {"path": "../data/04_feature/ledger", "keep_days": 365, "keep_entries": 20000},
+}
 _KEY_VERSION: Final = 3
 _HEADING: Final = "# Paths are relative to this folder. Another file can be named with FEAST_FS_YAML_FILE_PATH.\n"
 
