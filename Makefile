@@ -21,7 +21,7 @@ ON_SPARK := */feast_columnar/spark/*
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients run promote test test-quick-project test-quick-columnar test-slow test-columnar lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-image bench-spark image up task down sample lock clean
+.PHONY: help setup clients run prove promote test test-quick-project test-quick-columnar test-slow test-columnar lint format viz ui airflow airflow-env airflow-dags bench-batch bench-start bench-materialize bench-reader bench-online bench-serve-start bench-parity bench-image bench-spark image up task down sample lock clean
 
 help: $(STAMP) ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ serve: trained ## serve the champion on 127.0.0.1: REST 8172, gRPC 8173, metrics
 serve-redis: trained ## likewise with a real Redis: the one at REDIS_ADDRESS, else one that is started for it
 	$(BIN)/python deploy/local/serve_redis.py
 
+prove: trained ## serve the sample, ask 1,000 requests, compare the answers with the feature store, and replay one
+	$(BIN)/python deploy/local/prove.py
+
 image: ## build the image; IMAGE_BUILDER, IMAGE_OPTIONS and IMAGE may be given
 	$(IMAGE_BUILDER) $(IMAGE_OPTIONS) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 		--tag $(IMAGE) --file deploy/Dockerfile .
@@ -158,6 +161,9 @@ bench-online: $(STAMP) ## measure the server against a plain and a no-op MLServe
 
 bench-serve-start: $(STAMP) ## measure the time until the server is ready against a bare MLServer and the imports
 	$(BIN)/python benchmarks/bench_serve_start.py
+
+bench-parity: $(STAMP) ## measure the comparison of a prediction log with the feature store (takes half an hour, 5 GB of disk)
+	$(BIN)/python benchmarks/bench_parity.py
 
 bench-image: $(STAMP) ## measure the image's size and start against the bare environment's (root, buildah, debootstrap)
 	$(BIN)/python benchmarks/bench_image.py

@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 TEMPLATE = HERE / "dag.py.j2"
-COMMITTED: dict[str, tuple[str, ...]] = {"local": ("batch", "materialize", "training"), "spark": ("batch",)}
+COMMITTED: dict[str, tuple[str, ...]] = {"local": ("batch", "materialize", "parity", "training"), "spark": ("batch",)}
 """The pipelines that DAGs are made of, by configuration environment."""
 
 # what kedro-airflow itself tells the template

@@ -27,6 +27,8 @@
         ModelTimeoutError               503  the model does not answer in time
         NonFiniteScoreError             500  the model gave a score that is not a finite number
         ModelRefusedError               409  a version that was to be served can't be; the old one stays
+      PredictionLogError                500  the prediction log can't be read, or lacks what is asked for
+      ParityError                       500  what was served differs from the feature store, more than is allowed
       OutputInUseError                  500  another run writes the same output
       OutputPlaceError                  500  an output can't be written, or locked, where it is to be
       SparkError                        500  Spark can't be started, or failed
@@ -248,6 +250,20 @@ class ModelRefusedError(ModelError):
     def public_message(self) -> str:
         """Return the reason."""
         return self.reason
+
+
+class PredictionLogError(DriverRankingError):
+    """The prediction log can't be read, or lacks what is asked for."""
+
+
+class ParityError(DriverRankingError):
+    """What was served is not what the feature store, the model and the rules give, more than is allowed.
+
+    Attributes:
+        exit_code: What `kedro run` ends with, so that a scheduler can tell it from a fault.
+    """
+
+    exit_code = 4
 
 
 class OutputInUseError(DriverRankingError):

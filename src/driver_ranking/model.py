@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
     from mlflow.exceptions import MlflowException
+    from plotly.graph_objects import Figure
 
 FEATURE_SERVICE_TAG = "feature_service"
 VALIDATION_TAG = "validation"
@@ -212,6 +213,35 @@ class ModelRegistry:
         model = self._register(model_uri, feature_service, tags)
         self._connect().set_model_version_tag(model.name, model.version, GATE_TAG, "kept_back")
         return model
+
+    def track(
+        self, name: str, metrics: Mapping[str, float], texts: Mapping[str, str], figures: Mapping[str, "Figure"]
+    ) -> None:
+        """Log figures of what was served as a run of the experiment.
+
+        Args:
+            name: What the run is called.
+            metrics: Numbers.
+            texts: The content of files, by name.
+            figures: Plots, likewise; their names end in ``.html``.
+
+        Raises:
+            ModelError: The registry fails.
+        """
+        import mlflow
+
+        try:
+            self._connect()
+            self._ensure_experiment()
+            with mlflow.start_run(run_name=name):
+                mlflow.log_metrics(dict(metrics))
+                for file, text in texts.items():
+                    mlflow.log_text(text, file)
+                for file, figure in figures.items():
+                    mlflow.log_figure(figure, file)
+        except Exception as error:
+            message = f"The model registry can't be used: {error}"
+            raise ModelError(message) from error
 
     def _register(self, model_uri: str, feature_service: str, tags: Mapping[str, str]) -> RegisteredModel:
         import mlflow

@@ -172,12 +172,63 @@ def order_by_score(score: NDArray[np.float64]) -> NDArray[np.intp]:
     """
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
-    above, below = ordered[:-1], ordered[1:]
-    apart = above - below > TIE_TOLERANCE * np.maximum(np.abs(above), np.abs(below))
+    apart = _are_apart(ordered[:-1], ordered[1:])
     if apart.all():
         return order
     tie = np.concatenate([[0], np.cumsum(apart)])
     return order[np.lexsort((order, tie))]
+
+
+def ranks_within(
+    request: NDArray[np.intp], candidate: NDArray[np.int64], score: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """Return the ranks of the candidates of many requests at once, by the rules of `rank`.
+
+    Args:
+        request: ``[n]``, the number of each row's request, ascending.
+        candidate: ``[n]``, a number for each candidate; one that is repeated in its request counts where it is first.
+        score: float64 ``[n]``, NaN where a row is excluded.
+
+    Returns:
+        int32 ``[n]``, from 1; 0 where a row is excluded or its candidate is named before.
+    """
+    counted = np.flatnonzero(~np.isnan(score) & _is_first(request, candidate))
+    order = counted[np.lexsort((-score[counted], request[counted]))]
+    ordered, group = score[order], request[order]
+    apart = _are_apart(ordered[:-1], ordered[1:]) | (group[1:] != group[:-1])
+    if not apart.all():
+        tie = np.concatenate([[0], np.cumsum(apart)])
+        order = order[np.lexsort((order, tie))]
+    places = np.arange(len(order))
+    begins = np.concatenate([[True], group[1:] != group[:-1]])[: len(order)]
+    ranks = np.zeros(len(score), dtype=np.int32)
+    ranks[order] = places - np.maximum.accumulate(np.where(begins, places, 0)) + 1
+    return ranks
+
+
+def _is_first(request: NDArray[np.intp], candidate: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows name a candidate for the first time in their request."""
+    key = request * (int(candidate.max(initial=0)) + 1) + candidate if _is_small(request, candidate) else None
+    if key is not None:
+        ordered = np.sort(key)
+        if not (ordered[1:] == ordered[:-1]).any():  # the usual case, and several times as fast
+            return np.ones(len(request), dtype=np.bool_)
+    order = np.lexsort((candidate, request))
+    again = (request[order][1:] == request[order][:-1]) & (candidate[order][1:] == candidate[order][:-1])
+    is_first = np.ones(len(request), dtype=np.bool_)
+    is_first[order[1:]] = ~again
+    return is_first
+
+
+def _is_small(request: NDArray[np.intp], candidate: NDArray[np.int64]) -> bool:
+    """Return whether a request and a candidate fit into one integer."""
+    most = int(candidate.max(initial=0)) + 1
+    return int(candidate.min(initial=0)) >= 0 and most * (int(request.max(initial=0)) + 1) < 2**62
+
+
+def _are_apart(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a score does not tie with the next one."""
+    return np.asarray(above - below > TIE_TOLERANCE * np.maximum(np.abs(above), np.abs(below)))
 
 
 def first_occurrences(candidate: NDArray[Any]) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ from kedro_viz.integrations.kedro.data_loader import load_data
 from kedro_viz.server import populate_data
 from support.projects import ROOT, kedro_command, run_pipeline
 
-PIPELINES = ["__default__", "batch", "materialize", "reporting", "training"]
+PIPELINES = ["__default__", "batch", "materialize", "parity", "reporting", "training"]
 VIEWS = 2  # that are materialized
 LAYERS = ["01_raw", "04_feature", "05_model_input", "06_models", "07_model_output", "08_reporting"]
 

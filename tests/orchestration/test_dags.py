@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 PIPELINES = {
     "driver_ranking_batch": "batch",
     "driver_ranking_materialize": "materialize",
+    "driver_ranking_parity": "parity",
     "driver_ranking_training": "training",
     "driver_ranking_spark_batch": "batch",
 }
