@@ -68,7 +68,7 @@ test: $(STAMP) $(CLIENTS_STAMP) ## run the tests but the slow ones; the core mus
 	rm -f .coverage.quick.*
 	@$(MAKE) --no-print-directory --output-sync=$(if $(filter 1,$(TEST_JOBS)),none,target) --jobs=$(TEST_JOBS) test-quick-project test-quick-columnar
 	$(BIN)/coverage combine --quiet .coverage.quick.*
-	$(BIN)/coverage report --include='*/ranking.py,*/features.py,*/model*.py,*/feature_store/*,*/feast_columnar/*' --omit='$(ON_SPARK)' --fail-under=100
+	$(BIN)/coverage report --include='*/ranking.py,*/driver_ranking/features.py,*/model*.py,*/feature_store/*,*/feast_columnar/*' --omit='$(ON_SPARK)' --fail-under=100
 
 test-quick-project:
 	COVERAGE_FILE=.coverage.quick.project $(BIN)/pytest -m 'not slow' --cov --cov-report= tests
