@@ -45,8 +45,10 @@ def run(language: str, block: str, folder: Path) -> tuple[str, Path]:
     command = ["bash", "-euo", "pipefail", "-c", f"{block}\npwd > '{ended}'"]
     if language == "python":
         command = [sys.executable, "-c", block]
+    # without what a pipeline that ran in this process before has left there: the sources of its project
+    variables = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        command, cwd=folder, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
     if language == "python":

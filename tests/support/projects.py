@@ -30,7 +30,8 @@ def copy_project(target: Path) -> Path:
         source, copy = ROOT / part, target / part
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "local"))
+            own = ["local"] if part == "conf" else []  # of this machine; what src has of that name is a template's
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", *own))
         else:
             shutil.copy2(source, copy)
     (target / "conf" / "local").mkdir()
