@@ -157,7 +157,7 @@ class Service:
         ranking = rank(drivers, scored, top_k=len(drivers))
         batch = ScoredBatch(
             logged,
-            RankingQuery.of_drivers(drivers),
+            RankingQuery(drivers),
             moment,
             0.0005,
             matrix,

@@ -69,7 +69,7 @@ def run(work: Callable[[Scorer, Coalescer], Any], *, time_limit: float = 5, max_
 
 
 def ids(*drivers: int) -> RankingQuery:
-    return RankingQuery.of_drivers(np.array(drivers, dtype=np.int64))
+    return RankingQuery(np.array(drivers, dtype=np.int64))
 
 
 async def held_up(scorer: Scorer, coalescer: Coalescer, *requests: RankingQuery) -> list[asyncio.Task[Any]]:

@@ -23,7 +23,7 @@ def objects(*values: Any) -> Any:
 
 
 def test_integers_that_say_all_are_asked_for_once() -> None:
-    query, places = joined([RankingQuery.of_drivers(np.array(ids)) for ids in ([3, 1], [2, 3])])
+    query, places = joined([RankingQuery(np.array(ids)) for ids in ([3, 1], [2, 3])])
     assert query.candidate.tolist() == [1, 2, 3]
     assert places.tolist() == [2, 0, 1, 2]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driver_ranking.parity.answers import Chunk
@@ -149,8 +148,3 @@ def differences(feature: FeatureColumn) -> tuple[NDArray[np.bool_], NDArray[np.i
 def columns_of(features: list[FeatureColumn], requested: Mapping[str, pa.Array], side: str) -> dict[str, pa.Array]:
     """Return the columns of the model's signature on a side."""
     return {**{one.name: getattr(one, side) for one in features}, **requested}
-
-
-def null_count(values: pa.Array) -> int:
-    """Return how many values are missing."""
-    return int(pc.sum(pc.is_null(values)).as_py() or 0)

@@ -16,7 +16,7 @@ from driver_ranking.model_features import features_of
 from driver_ranking.parity.answers import Chunk, chunks, integers
 from driver_ranking.parity.faults import logged_columns
 from driver_ranking.parity.scores import Scorer, logged_scores
-from driver_ranking.prediction_log.columns import ANSWER, BATCH, BATCH_ROW, BATCH_SIZE, GIVEN, RANK, REQUEST_ID, RUN_ID
+from driver_ranking.prediction_log.columns import BATCH, BATCH_ROW, BATCH_SIZE, GIVEN, RANK, REQUEST_ID, RUN_ID
 from driver_ranking.ranking import ScoredRows, predicted_rows, ranks_within
 from driver_ranking.scoring import feature_matrix
 
@@ -181,11 +181,6 @@ def _contiguous(features: Features) -> Features:
     if isinstance(features, FeatureRows):
         return FeatureRows(np.ascontiguousarray(features.numbers), features.texts)
     return np.ascontiguousarray(features)
-
-
-def number_of(answer: LoggedAnswer) -> int:
-    """Return the number of an answer in the run that gave it."""
-    return int(answer.chunk.rows[ANSWER][0].as_py())
 
 
 def described(answer: LoggedAnswer, replayed: Replayed) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from driver_ranking.errors import FeatureStoreError
-from driver_ranking.feature_store.repo import ServiceFeatures, explained, find_service
+from driver_ranking.feature_store.repo import ServiceFeatures, explained
 from driver_ranking.prediction_log.columns import feature_column
 
 if TYPE_CHECKING:
@@ -109,14 +109,6 @@ def sides_of(store: "FeatureStore", features: ServiceFeatures) -> Sides:
         retrieval,
         on_demand,
     )
-
-
-def service_features(store: "FeatureStore", name: str, full_names: bool) -> ServiceFeatures:  # noqa: FBT001 - a fact of a model
-    """Return the features of a service, named in full or not."""
-    from feast_columnar.feature_service import service_columns
-
-    service = find_service(store, name)
-    return ServiceFeatures(service, full_names, service_columns(service, full_feature_names=full_names))
 
 
 def _bases(service: "FeatureService", views: Mapping[str, Any]) -> dict[str, str]:

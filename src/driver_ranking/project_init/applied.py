@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from driver_ranking.errors import DriverRankingError, ProjectInitError
 from driver_ranking.feature_store.joinable import DefinedViews
@@ -43,10 +43,6 @@ class Applied:
         """Return the feature services by name, sorted."""
         found = {service.name: service for service in self.store.list_feature_services()}
         return dict(sorted(found.items()))
-
-    def source_view(self, name: str) -> Any:  # noqa: ANN401 - a feature view of one of Feast's kinds
-        """Return a feature view by name."""
-        return self.defined.views[name]
 
 
 @contextlib.contextmanager

@@ -36,11 +36,6 @@ class RankingQuery:
         """Return whether it has int64 candidates and nothing else."""
         return not self.keys and not self.request and self.candidate.dtype == np.int64
 
-    @classmethod
-    def of_drivers(cls, driver_id: NDArray[np.int64]) -> "RankingQuery":
-        """Return a query of nothing but int64 ``[n]`` candidates."""
-        return cls(driver_id)
-
 
 def joined(queries: Sequence[RankingQuery]) -> tuple[RankingQuery, NDArray[np.intp]]:
     """Return one query for several of one contract, and which of its candidates theirs are, one after the other.
@@ -51,9 +46,9 @@ def joined(queries: Sequence[RankingQuery]) -> tuple[RankingQuery, NDArray[np.in
         distinct, places = np.unique(np.concatenate([one.candidate for one in queries]), return_inverse=True)
         return RankingQuery(distinct), places
     whole = RankingQuery(
-        _concatenated([one.candidate for one in queries]),
-        {name: _concatenated([_of_all(one.keys[name], len(one)) for one in queries]) for name in queries[0].keys},
-        {name: _concatenated([_of_all(one.request[name], len(one)) for one in queries]) for name in queries[0].request},
+        concatenated([one.candidate for one in queries]),
+        {name: concatenated([of_all(one.keys[name], len(one)) for one in queries]) for name in queries[0].keys},
+        {name: concatenated([of_all(one.request[name], len(one)) for one in queries]) for name in queries[0].request},
     )
     return whole, np.arange(len(whole))
 
@@ -74,12 +69,12 @@ def as_objects(values: NDArray[Any]) -> NDArray[np.object_]:
     return found
 
 
-def _of_all(values: NDArray[Any], count: int) -> NDArray[Any]:
+def of_all(values: NDArray[Any], count: int) -> NDArray[Any]:
     """Return a column of n rows, of those or of the one that there is for all."""
     return values if len(values) == count else np.repeat(values, count)
 
 
-def _concatenated(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def concatenated(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return one column. Those of different types have missing values: between numbers NumPy would round integers."""
     if len({column.dtype for column in columns}) > 1:
         columns = [as_objects(column) for column in columns]

@@ -13,6 +13,7 @@ from driver_ranking.prediction_log import compact
 from driver_ranking.prediction_log.places import HOUR
 from driver_ranking.serving.prediction_log.entries import Answer, Frame, LoggedModel, ScoredBatch
 from driver_ranking.serving.prediction_log.privacy import Privacy
+from driver_ranking.serving.query import concatenated, of_all
 
 _MICROSECONDS: Final = 1e6
 
@@ -73,22 +74,22 @@ class Compaction:
 
     def _of_rows(self, logged: LoggedModel, batches: Sequence[ScoredBatch]) -> Iterator[tuple[str, pa.Array]]:
         lengths = [len(one.query) for one in batches]
-        yield compact.ROW_SCORE, pa.array(_joined([one.rows.score for one in batches]))
-        yield compact.ROW_SCORED, pa.array(_joined([one.rows.scored for one in batches]))
+        yield compact.ROW_SCORE, pa.array(concatenated([one.rows.score for one in batches]))
+        yield compact.ROW_SCORED, pa.array(concatenated([one.rows.scored for one in batches]))
         for name in logged.inputs:
             columns = [_input(one, name, logged.candidate) for one in batches]
-            whole = _joined([_of_all(one, count) for one, count in zip(columns, lengths, strict=True)])
+            whole = concatenated([of_all(one, count) for one, count in zip(columns, lengths, strict=True)])
             yield compact.INPUT + name, self._privacy.applied(name, as_arrow(whole, logged.schema.field(name).type))
         yield from self._of_features(logged, batches)
         for view, column in logged.views.items():
             found = [next(rows for rows in one.times if column in rows.columns) for one in batches]
             pairs = [*zip(found, lengths, strict=True)]
-            yield compact.TIMES + view, pa.array(_joined([_of_all(one.times, count) for one, count in pairs]))
-            yield compact.USABLE + view, pa.array(_joined([_of_all(one.usable, count) for one, count in pairs]))
+            yield compact.TIMES + view, pa.array(concatenated([of_all(one.times, count) for one, count in pairs]))
+            yield compact.USABLE + view, pa.array(concatenated([of_all(one.usable, count) for one, count in pairs]))
         yield (
             compact.UNREADABLE,
             pa.array(
-                _joined(
+                concatenated(
                     [
                         np.zeros(count, dtype=np.bool_) if one.unreadable is None else one.unreadable
                         for one, count in zip(batches, lengths, strict=True)
@@ -98,7 +99,7 @@ class Compaction:
         )
 
     def _of_features(self, logged: LoggedModel, batches: Sequence[ScoredBatch]) -> Iterator[tuple[str, pa.Array]]:
-        numbers = _joined([numbers_of(one.features) for one in batches])
+        numbers = concatenated([numbers_of(one.features) for one in batches])
         hidden = [place for place, name in enumerate(logged.numbers) if self._privacy.hides(logged.columns[name])]
         if hidden:  # only whether there was one is told
             numbers = numbers.copy()
@@ -106,7 +107,7 @@ class Compaction:
         yield compact.NUMBERS, pa.array(numbers.ravel())
         for name in logged.texts:
             column = logged.columns[name]
-            texts = _joined([one.features.texts[name] for one in batches if isinstance(one.features, FeatureRows)])
+            texts = concatenated([one.features.texts[name] for one in batches if isinstance(one.features, FeatureRows)])
             kind = pa.binary() if logged.model.types[name] == "binary" else pa.string()
             yield compact.TEXT + name, self._privacy.veiled(column, as_arrow(texts, kind))
 
@@ -124,25 +125,11 @@ def _of_batches(batches: Sequence[ScoredBatch]) -> Iterator[tuple[str, pa.Array]
     yield compact.BATCH_ROWS, pa.array([len(one.query) for one in batches], pa.int32())
 
 
-def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return one column; between types of numbers NumPy would round, and what holds nothing is of another type."""
-    if len(columns) == 1:
-        return columns[0]
-    if len({one.dtype for one in columns}) > 1:
-        columns = [one.astype(object) for one in columns]
-    return np.concatenate(columns)
-
-
 def _input(batch: ScoredBatch, name: str, candidate: str) -> NDArray[Any]:
     query = batch.query
     if name == candidate:
         return query.candidate
     return query.keys[name] if name in query.keys else query.request[name]
-
-
-def _of_all(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return a column of n rows, of those or of the one that there is for all."""
-    return values if len(values) == count else np.repeat(values, count)
 
 
 def as_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
